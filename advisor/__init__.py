@@ -1,0 +1,1 @@
+"""The engine: search, training, compression, measurement, verification, reports."""

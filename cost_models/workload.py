@@ -1,0 +1,95 @@
+"""A candidate's operators as cost models read them: kinds, shapes, MACs, bytes, bit widths.
+
+Conventions shared by every reader (own networks, ONNX, TFLite):
+- batch is 1 and left out of shapes; activations are channels-last here, whatever the file's layout;
+- a normalisation or activation that the runtime fuses into the operator before it is not an operator of its own,
+  and constant arithmetic on weights (quantize/dequantize of constants) is none either;
+- MACs: conv = out positions × kernel × in/groups × out channels; dense = in × out; depthwise alike; element-wise,
+  pooling and activation operators have 0 MACs;
+- parameters: weight and bias elements; quantization parameters are not parameters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import prod
+from typing import Literal
+
+from specs.chip import Precision
+
+KINDS = (
+    "conv", "dwconv", "dense", "avg-pool", "max-pool", "global-avg-pool", "add", "mul", "activation", "softmax",
+    "reshape", "transpose", "pad", "concat", "resize", "quantize", "mean", "norm", "matmul", "slice", "embedding",
+    "recurrent", "other",
+)  # fmt: skip
+Kind = str
+"""One of KINDS; `other` carries the file's operator name in `Operator.op`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """An activation: shape without batch (channels last), bits per element."""
+
+    shape: tuple[int, ...]
+    bits: int = 32
+
+    @property
+    def elements(self) -> int:
+        return prod(self.shape)
+
+    @property
+    def bytes(self) -> int:
+        return (self.elements * self.bits + 7) // 8
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """One operator after fusion. `inputs`/`outputs` index `Workload.tensors` (activations only, weights are counted)."""
+
+    kind: Kind
+    name: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    macs: int = 0
+    params: int = 0
+    weight_bytes: int = 0
+    kernel: tuple[int, ...] = ()
+    stride: tuple[int, ...] = ()
+    groups: int = 1
+    activation: str = ""
+    op: str = ""
+    """The operator's name in the file (CONV_2D, Conv, …); empty for own networks."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A network to be costed. `file_bytes` is the exact size of the model file, or None before it is written."""
+
+    name: str
+    tensors: tuple[Tensor, ...]
+    operators: tuple[Operator, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    precision: Precision
+    format: Literal["onnx", "tflite"] = "tflite"
+    file_bytes: int | None = None
+    unknown_ops: tuple[str, ...] = field(default=())
+    """Operators the reader does not know: costed by their bytes only, and lowering the confidence."""
+
+    @cached_property
+    def macs(self) -> int:
+        return sum(op.macs for op in self.operators)
+
+    @cached_property
+    def params(self) -> int:
+        return sum(op.params for op in self.operators)
+
+    @cached_property
+    def weight_bytes(self) -> int:
+        return sum(op.weight_bytes for op in self.operators)
+
+    def moved_bytes(self, op: Operator) -> int:
+        """Bytes an operator reads and writes: activations in and out, and its weights."""
+        touched = sum(self.tensors[i].bytes for i in (*op.inputs, *op.outputs))
+        return touched + op.weight_bytes

@@ -1,0 +1,1 @@
+"""What the world is: schemas and data of specs, chips, cores, runtimes; no behaviour beyond reading them."""

@@ -45,7 +45,7 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """One operator after fusion. `inputs`/`outputs` index `Workload.tensors` (activations only, weights are counted)."""
+    """One operator after fusion. `inputs`/`outputs` index `Workload.tensors` (activations only)."""
 
     kind: Kind
     name: str

@@ -89,7 +89,12 @@ class Workload:
     def weight_bytes(self) -> int:
         return sum(op.weight_bytes for op in self.operators)
 
+    @cached_property
+    def tensor_bytes(self) -> tuple[int, ...]:
+        """Bytes of each activation, computed once: planners and cost models ask for them many times."""
+        return tuple((prod(t.shape) * t.bits + 7) // 8 for t in self.tensors)
+
     def moved_bytes(self, op: Operator) -> int:
         """Bytes an operator reads and writes: activations in and out, and its weights."""
-        touched = sum(self.tensors[i].bytes for i in (*op.inputs, *op.outputs))
-        return touched + op.weight_bytes
+        sizes = self.tensor_bytes
+        return op.weight_bytes + sum([sizes[i] for i in op.inputs]) + sum([sizes[i] for i in op.outputs])

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from specs.errors import AdvisorError, SpecError, nearest
+from specs.errors import SpecError, nearest
 
 MAX_YAML_BYTES = 1024 * 1024
+MAX_DEPTH = 32
+_MAX_INTEGER = 2**63
+
+# YAML 1.1 without its traps: `no` and `on` stay text, and so do `10:30` (not 630), `010` (not 8) and dates.
+_INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9_]*)")
+_FLOAT = re.compile(r"[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+][0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?")
+_WORDS: dict[str, Any] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+    **dict.fromkeys((".nan", ".NaN", ".NAN"), math.nan),
+    **{sign + word: float(sign + "inf") for word in (".inf", ".Inf", ".INF") for sign in ("", "+", "-")},
+}
 
 
 def parse_yaml(text: str, where: str) -> Any:
-    """The document in `text`; aliases and custom tags are refused (hostile files grow through them).
+    """The document in `text`; aliases, tags and deep nesting are refused (hostile files grow through them).
 
     Raises:
-        SpecError: too large, not YAML, or using aliases.
+        SpecError: too large, not YAML, a key given twice, or one of the above.
     """
     import yaml
 
@@ -24,47 +39,99 @@ def parse_yaml(text: str, where: str) -> Any:
         raise SpecError("file too large", where=where, seen=f"{len(text)} bytes", allowed=f"{MAX_YAML_BYTES} bytes")
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
+        depth = 0
+        # Events come one by one, so that what is refused here never grows into a document.
         for event in yaml.parse(text, Loader=loader):
+            line = f"{where}:{event.start_mark.line + 1}"
             if isinstance(event, yaml.AliasEvent):
-                raise SpecError("YAML aliases are not supported", where=where, seen=f"*{event.anchor}")
-        return yaml.load(text, Loader=loader)  # noqa: S506 - both loaders are the safe ones
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        if isinstance(error, AdvisorError):
-            raise
+                raise SpecError("YAML aliases are not supported", where=line, seen=f"*{event.anchor}")
+            if getattr(event, "tag", None) is not None:
+                raise SpecError("YAML tags are not supported", where=line, seen=event.tag)
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH:
+                raise SpecError("nested too deeply", where=line, allowed=f"{MAX_DEPTH} levels")
+        root = yaml.compose(text, Loader=loader)
+    except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
+        parts = (getattr(error, "context", None), getattr(error, "problem", None) or getattr(error, "reason", None))
         line = f"{where}:{mark.line + 1}" if mark else where
-        raise SpecError("not valid YAML", where=line, seen=getattr(error, "problem", None) or str(error)) from None
+        raise SpecError("not valid YAML", where=line, seen=", ".join(filter(None, parts)) or str(error)) from None
+    except UnicodeError:
+        raise SpecError("not valid YAML", where=where, seen="characters that are not Unicode text") from None
+    return None if root is None else _value(root, where, "")
 
 
 def read_yaml(path: Path) -> Any:
-    """The document in the file at `path`."""
+    """The document in the file at `path`.
+
+    Raises:
+        SpecError: no readable file, or as `parse_yaml`.
+    """
     try:
-        if path.stat().st_size > MAX_YAML_BYTES:
+        with path.open("rb") as file:
+            data = file.read(MAX_YAML_BYTES + 1)  # bounded: a device file has no size to ask for
+        if len(data) > MAX_YAML_BYTES:
             raise SpecError("file too large", where=str(path), allowed=f"{MAX_YAML_BYTES} bytes")
-        text = path.read_text("utf-8")
+        text = data.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise SpecError("cannot read", where=str(path), seen=reason, next="check the path") from None
+    except ValueError:
+        raise SpecError("not a path", where=repr(str(path))) from None
     return parse_yaml(text, str(path))
+
+
+def check_document(value: Any, where: str, depth: int = 0) -> None:
+    """Refuse what no spec may hold anywhere: empty values, keys that are not text, foreign types, boundless numbers.
+
+    Raises:
+        SpecError: with the key path, which starts as `where`.
+    """
+    if depth > MAX_DEPTH:
+        raise SpecError("nested too deeply", where=where.removesuffix(": "), allowed=f"{MAX_DEPTH} levels")
+    if value is None:
+        raise SpecError("no value", where=where.removesuffix(": "), next="give it one, or remove the key")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                place = where.removesuffix(": ")
+                raise SpecError("a key must be text", where=place, seen=_bounded(key), next="put it in quotes")
+            check_document(item, join(where, key), depth + 1)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            check_document(item, f"{where}[{index}]", depth + 1)
+    elif not isinstance(value, (str, int, float)):
+        raise SpecError("not a value of YAML", where=where.removesuffix(": "), seen=type(value).__name__)
+    elif not isinstance(value, str) and not -_MAX_INTEGER < value < _MAX_INTEGER:  # NaN fails it too
+        raise SpecError("not a number of sensible size", where=where.removesuffix(": "), seen=_bounded(value))
+
+
+def join(where: str, key: str) -> str:
+    """The key path one level below `where`; keys that would garble a terminal or a log are escaped and cut."""
+    shown = key if len(key) <= 60 else f"{key[:60]}…"
+    if not shown.isprintable() or not shown.strip():
+        shown = repr(shown)
+    return f"{where}{'.' if where and not where.endswith(': ') else ''}{shown}"
 
 
 class Node:
     """One mapping of a document with the key path that leads to it: reads keys, refuses the unknown ones."""
 
     def __init__(self, value: Any, where: str, known: str) -> None:
-        if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-            raise SpecError("a mapping is needed", where=where, seen=value, allowed=known.replace(" ", ", "))
+        allowed = known.replace(" ", ", ")
+        if not isinstance(value, dict):
+            raise SpecError("a mapping is needed", where=where.removesuffix(": "), seen=value, allowed=allowed)
         self.value: dict[str, Any] = value
         self.where = where
         for key in value:
+            if not isinstance(key, str):
+                raise SpecError("a key must be text", where=where.removesuffix(": "), seen=key, allowed=allowed)
             if key not in known.split():
                 hint = nearest(key, known.split())
-                raise SpecError(
-                    "unknown key", where=self.at(key), seen=key, allowed=known.replace(" ", ", "), next=hint
-                )
+                raise SpecError("unknown key", where=self.at(key), seen=key, allowed=allowed, next=hint)
 
     def at(self, key: str) -> str:
-        return f"{self.where}{'.' if self.where and not self.where.endswith(': ') else ''}{key}"
+        return join(self.where, key)
 
     def __contains__(self, key: str) -> bool:
         return self.value.get(key) is not None
@@ -73,14 +140,15 @@ class Node:
         """The value as YAML gave it; SpecError when absent and no default (pass `...` to require)."""
         if key not in self:
             if default is ...:
-                raise SpecError("missing key", where=self.at(key))
+                raise SpecError("missing key", where=self.at(key), next=f"add `{key}:`")
             return default
         return self.value[key]
 
     def text(self, key: str, default: Any = ...) -> Any:
         found = self.raw(key, default)
         if found is not default and not isinstance(found, str):
-            raise SpecError("text is needed", where=self.at(key), seen=found)
+            hint = "put it in quotes" if isinstance(found, (bool, int, float)) else ""
+            raise SpecError("text is needed", where=self.at(key), seen=found, next=hint)
         return found
 
     def whole(self, key: str, default: Any = ..., low: int = 0, high: int = 10**9) -> Any:
@@ -101,14 +169,29 @@ class Node:
     def flag(self, key: str, default: bool = False) -> bool:
         found = self.raw(key, default)
         if not isinstance(found, bool):
-            raise SpecError("true or false is needed", where=self.at(key), seen=found)
+            raise SpecError("true or false is needed", where=self.at(key), seen=found, allowed="true, false")
         return found
 
     def many(self, key: str) -> list[Any]:
         found = self.raw(key, [])
         if not isinstance(found, list):
-            raise SpecError("a list is needed", where=self.at(key), seen=found)
+            hint = f"write [{found}]" if isinstance(found, str) and len(found) <= 60 else ""
+            raise SpecError("a list is needed", where=self.at(key), seen=found, next=hint)
         return found
+
+    def names(self, key: str, allowed: tuple[str, ...], *, prefix: str = "") -> tuple[str, ...]:
+        """The words listed under `key`: each one of `allowed` or `prefix` and more, none twice; empty when absent."""
+        found: dict[str, None] = {}
+        options = ", ".join((*allowed, f"{prefix}NAME") if prefix else allowed)
+        for index, name in enumerate(self.many(key)):
+            where = f"{self.at(key)}[{index}]"
+            if not isinstance(name, str) or not (name in allowed or _extends(prefix, name)):
+                hint = nearest(name, allowed) if isinstance(name, str) else ""
+                raise SpecError("unknown value", where=where, seen=name, allowed=options, next=hint)
+            if name in found:
+                raise SpecError("named twice", where=where, seen=name)
+            found[name] = None
+        return tuple(found)
 
     @contextmanager
     def here(self, key: str) -> Iterator[None]:
@@ -117,3 +200,46 @@ class Node:
             yield
         except SpecError as error:
             raise error.at(self.at(key)) from None
+
+
+def _extends(prefix: str, name: str) -> bool:
+    return bool(prefix) and name.startswith(prefix) and name != prefix and name.isprintable()
+
+
+def _value(node: Any, where: str, path: str) -> Any:
+    """The value of a composed YAML node; `path` is the key path so far."""
+    line = f"{where}:{node.start_mark.line + 1}"
+    if node.id == "sequence":
+        return [_value(item, where, f"{path}[{index}]") for index, item in enumerate(node.value)]
+    if node.id == "scalar":
+        place = f"{line}: {path}" if path else line
+        return _plain(node.value, place) if node.style in (None, "") else node.value
+    result: dict[Any, Any] = {}
+    lines: dict[Any, int] = {}
+    for key_node, value_node in node.value:
+        number = key_node.start_mark.line + 1
+        if key_node.id != "scalar":
+            raise SpecError("a key must be text", where=f"{where}:{number}" + (f": {path}" if path else ""))
+        key = _value(key_node, where, path)
+        below = join(path, str(key))
+        if key in result:
+            seen = f"on line {lines[key]} and on line {number}"
+            raise SpecError("key given twice", where=f"{where}:{number}: {below}", seen=seen, next="keep one of them")
+        result[key], lines[key] = _value(value_node, where, below), number
+    return result
+
+
+def _plain(text: str, place: str) -> Any:
+    """What an unquoted scalar means."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INTEGER.fullmatch(text):
+        if len(text) > 40:
+            raise SpecError("not a number of sensible size", where=place, seen=text)
+        return int(text.replace("_", ""))
+    return float(text.replace("_", "")) if _FLOAT.fullmatch(text) else text
+
+
+def _bounded(value: Any) -> Any:
+    """`value`, or nothing where writing it down would itself fail."""
+    return None if isinstance(value, int) and abs(value) > 10**40 else value

@@ -16,7 +16,7 @@ Split = Literal["train", "val", "test"]
 
 @dataclass(frozen=True)
 class Dataset:
-    """`x`: float32, (samples, *shape), channels last, preprocessed as the network takes it; `y`: int64 class indexes."""
+    """`x`: float32, (samples, *shape), channels last, preprocessed for the network; `y`: int64 class indexes."""
 
     x: NDArray[np.float32]
     y: NDArray[np.int64]

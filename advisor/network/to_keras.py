@@ -11,7 +11,7 @@ from advisor.network.weights import Weights
 
 
 def to_keras(network: Network, folded: Weights) -> Any:
-    """A functional `keras.Model` (1, H, W, C) → logits (1, classes) with weights from `fold`; the batch of 1 is what is deployed."""
+    """A functional `keras.Model` (1, H, W, C) → logits (1, classes) with weights from `fold`; batch 1 is what ships."""
     import keras
 
     values = {"input": keras.Input(network.input_shape, 1, name="input")}

@@ -24,6 +24,9 @@ def to_workload(network: Network, precision: Precision, format: Literal["onnx", 
     operators: list[Operator] = []
     shapes = network.shapes
     for layer in network.layers:
+        if layer.kind == "flatten" and format == "tflite" and shapes[layer.inputs[0]][:2] == (1, 1):
+            index[layer.name] = index[layer.inputs[0]]  # the converter drops it: FULLY_CONNECTED reads (1, 1, 1, C)
+            continue
         inputs = tuple(index[name] for name in layer.inputs)
         shape = shapes[layer.name]
         elements, params = _weights(network, layer)

@@ -77,10 +77,15 @@ def price(numbers: dict[str, Any]) -> tuple[int, int]:
     return frames * macs, frames * values * 4
 
 
+def ratio(scale: float) -> str:
+    """`1/255` rather than 0.00392157, where it is one over a whole number."""
+    return f"1/{round(1 / scale)}" if scale < 1 and abs(1 / scale - round(1 / scale)) < 1e-9 / scale else f"{scale:.6g}"
+
+
 def words(numbers: dict[str, Any]) -> str:
     """What a firmware engineer has to build, in one sentence."""
     samples, rate = numbers["samples"], numbers["rate_hz"]
-    start = f"take {samples} samples at {rate} Hz (mono; pad with zeros or cut), multiply by {numbers['scale']:.6g}"
+    start = f"take {samples} samples at {rate} Hz (mono; pad with zeros or cut), multiply by {ratio(numbers['scale'])}"
     if numbers["frontend"] == "raw":
         return start
     text = (

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 from numpy.typing import NDArray
 
 from specs.errors import DataError
@@ -38,6 +37,8 @@ class Read:
     classes: tuple[str, ...] = ()
     """Names of the whole-number labels 0, 1, …; empty: the labels name themselves."""
     rate_hz: int = 0
+    scale: float = 0.0
+    """What brings raw values to 0…1 or ±1; 0: what suits their type and range."""
     notes: tuple[str, ...] = ()
 
     def parts(self) -> dict[str, Part]:
@@ -53,8 +54,8 @@ def check_size(samples: int, values: int, bytes_each: int, where: str) -> None:
     """
     size = samples * values * bytes_each
     if size > MAX_BYTES:
-        raise DataError("the data set is too large", where=where, seen=f"{samples} samples, {size / 1024**3:.1f} GiB",
-                        allowed=f"{MAX_BYTES // 1024**3} GiB", next="use fewer or smaller samples")  # fmt: skip
+        raise DataError("the data set is too large", where=where, seen=f"{size / 1024**3:.1f} GiB",
+                        allowed=f"at most {MAX_BYTES // 1024**3} GiB", next="use fewer or smaller samples")  # fmt: skip
 
 
 def plural(count: int, noun: str) -> str:

@@ -84,7 +84,7 @@ def _resample(clip: NDArray[np.int16], rate: int, new: int) -> NDArray[np.int16]
 
     common = gcd(rate, new)
     sound = resample_poly(clip.astype(np.float64), new // common, rate // common)
-    return np.clip(np.rint(sound), -32768, 32767).astype(np.int16)
+    return _rounded(np.asarray(sound))
 
 
 def _wave(file: Path, tree: Tree) -> tuple[NDArray[np.int16], int] | None:
@@ -130,4 +130,8 @@ def _mono(sound: NDArray[Any]) -> NDArray[np.int16]:
         values = values.mean(axis=1)
     if not np.isfinite(values).all():
         raise ValueError("not a number")
+    return _rounded(values)
+
+
+def _rounded(values: NDArray[np.float64]) -> NDArray[np.int16]:
     return np.clip(np.rint(values), -32768, 32767).astype(np.int16)

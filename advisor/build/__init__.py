@@ -1,0 +1,1 @@
+"""Training, augmentation, compression: from a candidate and data to a built model."""

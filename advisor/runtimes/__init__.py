@@ -1,0 +1,1 @@
+"""What executes models: each exports its own files and opens them on this host."""

@@ -100,6 +100,13 @@ class Tensors:
     def __contains__(self, key: object) -> bool:
         return key in self._index
 
+    def replace(self, index: int, tensor: Tensor) -> None:
+        self._tensors[index] = tensor
+
+    def rename(self, old: object, new: object) -> None:
+        """The same tensor is from now on met under `new`."""
+        self._index[new] = self._index[old]
+
     def all(self) -> tuple[Tensor, ...]:
         return tuple(self._tensors)
 

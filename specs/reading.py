@@ -42,11 +42,11 @@ def parse_yaml(text: str, where: str) -> Any:
         depth = 0
         # Events come one by one, so that what is refused here never grows into a document.
         for event in yaml.parse(text, Loader=loader):
-            line = f"{where}:{event.start_mark.line + 1}"
+            line = f"{where}:{event.start_mark.line + 1}" if event.start_mark else where
             if isinstance(event, yaml.AliasEvent):
                 raise SpecError("YAML aliases are not supported", where=line, seen=f"*{event.anchor}")
-            if getattr(event, "tag", None) is not None:
-                raise SpecError("YAML tags are not supported", where=line, seen=event.tag)
+            if (tag := getattr(event, "tag", None)) is not None:
+                raise SpecError("YAML tags are not supported", where=line, seen=tag)
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > MAX_DEPTH:
                 raise SpecError("nested too deeply", where=line, allowed=f"{MAX_DEPTH} levels")
@@ -67,18 +67,18 @@ def read_yaml(path: Path) -> Any:
     Raises:
         SpecError: no readable file, or as `parse_yaml`.
     """
+    where = str(path) if str(path).isprintable() else repr(str(path))
     try:
         with path.open("rb") as file:
             data = file.read(MAX_YAML_BYTES + 1)  # bounded: a device file has no size to ask for
-        if len(data) > MAX_YAML_BYTES:
-            raise SpecError("file too large", where=str(path), allowed=f"{MAX_YAML_BYTES} bytes")
-        text = data.decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise SpecError("cannot read", where=str(path), seen=reason, next="check the path") from None
-    except ValueError:
-        raise SpecError("not a path", where=repr(str(path))) from None
-    return parse_yaml(text, str(path))
+        text = data[:MAX_YAML_BYTES].decode("utf-8-sig", "strict" if len(data) <= MAX_YAML_BYTES else "replace")
+    except (OSError, ValueError) as error:
+        not_text = "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
+        reason = getattr(error, "strerror", None) or not_text
+        raise SpecError("cannot read", where=where, seen=reason, next="check the path") from None
+    if len(data) > MAX_YAML_BYTES:
+        raise SpecError("file too large", where=where, allowed=f"{MAX_YAML_BYTES} bytes")
+    return parse_yaml(text, where)
 
 
 def check_document(value: Any, where: str, depth: int = 0) -> None:

@@ -10,19 +10,20 @@ import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from specs import catalog
-from specs.chip import MemoryKind, Precision, Target
+from specs.chip import MemoryKind, Target
 from specs.errors import SpecError
 from specs.limits import Limit, limit_dict, read_limits
-from specs.reading import Node, check_document, join, parse_yaml, read_yaml
+from specs.reading import Node, check_document, parse_yaml, read_yaml
 from specs.units import SECONDS, TIME, format_quantity, human, parse_quantity, parse_share
 
 TaskKind = Literal["image-classification", "audio-classification", "timeseries-classification"]
 TASK_KINDS = ("image-classification", "audio-classification", "timeseries-classification")
 SCORES = ("accuracy", "balanced-accuracy", "macro-f1")
 OBJECTIVES = ("accuracy", "latency", "energy", "peak_ram", "flash")
+DEFAULT_OBJECTIVES = ("accuracy", "latency")
 ARCHITECTURES = ("dscnn", "mobilenet", "resnet", "tcn")
 QUANTIZATIONS = ("fp32", "fp16", "int8", "int8-pt2e")
 FRONTENDS = ("auto", "log-mel", "mfcc", "raw")
@@ -64,7 +65,7 @@ class Spec:
     task: TaskSpec
     targets: tuple[Target, ...]
     limits: tuple[Limit, ...] = ()
-    objectives: tuple[str, ...] = ("accuracy", "latency")
+    objectives: tuple[str, ...] = DEFAULT_OBJECTIVES
     pipeline: tuple[tuple[str, float], ...] = ()
     """Stage name and its time in ms, per inference, beside the model."""
     feasible_probability: float = 0.9
@@ -176,8 +177,8 @@ def _task(top: Node) -> TaskSpec:
     kind = node.one_of("kind", TASK_KINDS)
     if "frontend" in node and kind != "audio-classification":
         raise SpecError("only audio tasks have a front end", where=node.at("frontend"), seen=node.raw("frontend"))
-    metric = node.one_of("metric", SCORES, "accuracy")
-    return TaskSpec(kind, _path(node, "data"), metric, node.one_of("frontend", FRONTENDS, "auto"))
+    metric, frontend = node.one_of("metric", SCORES, "accuracy"), node.one_of("frontend", FRONTENDS, "auto")
+    return TaskSpec(kind, _path(node, "data"), metric, frontend)
 
 
 def _path(node: Node, key: str) -> str:
@@ -193,8 +194,7 @@ def _targets(top: Node) -> tuple[Target, ...]:
     if isinstance(texts, str):
         texts = [texts]
     elif not isinstance(texts, list) or not texts:
-        raise SpecError("at least one target is needed", where=top.at("targets"), seen=texts,
-                        allowed="a list of chip:runtime", next="list them with `advisor targets`")  # fmt: skip
+        raise SpecError("a list of chip:runtime is needed", where=top.at("targets"), seen=texts, next="advisor targets")
     found: list[Target] = []
     for index, text in enumerate(texts):
         with top.here(f"targets[{index}]"):
@@ -206,9 +206,7 @@ def _targets(top: Node) -> tuple[Target, ...]:
 
 
 def _objectives(top: Node) -> tuple[str, ...]:
-    if "objectives" not in top:
-        return Spec.__dataclass_fields__["objectives"].default
-    names = top.names("objectives", OBJECTIVES)
+    names = top.names("objectives", OBJECTIVES) if "objectives" in top else DEFAULT_OBJECTIVES
     if not names:
         raise SpecError("at least one objective is needed", where=top.at("objectives"), allowed=", ".join(OBJECTIVES))
     return names
@@ -222,10 +220,8 @@ def _pipeline(top: Node) -> tuple[tuple[str, float], ...]:
     for stage, value in stages.items():
         if not stage.strip() or not stage.isprintable() or len(stage) > 80:
             raise SpecError("not a stage's name", where=where, seen=stage, allowed="printable, at most 80 characters")
-        try:
+        with top.here(f"pipeline.{stage}"):
             result.append((stage, parse_quantity(value, TIME)))
-        except SpecError as error:
-            raise error.at(join(where, stage)) from None
     if not math.isfinite(sum(ms for _, ms in result)):
         raise SpecError("the stages together are not finite", where=where)
     return tuple(result)
@@ -248,7 +244,7 @@ def _search(top: Node) -> SearchSpec:
         with node.here("time"):
             time_s = parse_quantity(node.raw("time"), SECONDS)
             if not time_s:
-                raise SpecError("must be above zero", seen=node.raw("time"))
+                raise SpecError("must be above zero", seen=time_s)
     return SearchSpec(
         trials=node.whole("trials", default.trials, low=1, high=1_000_000),
         time_s=time_s,
@@ -276,11 +272,8 @@ def _pruning(node: Node) -> tuple[float, ...]:
 
 
 def _contradictions(spec: Spec, top: Node) -> None:
-    memories: tuple[tuple[str, tuple[MemoryKind, ...], str], ...] = (
-        ("peak_ram", ("ram", "dram"), "RAM"),
-        ("flash", ("flash", "storage"), "flash"),
-    )
-    for name, kinds, what in memories:
+    kinds: tuple[MemoryKind, MemoryKind]
+    for name, kinds, what in (("peak_ram", ("ram", "dram"), "RAM"), ("flash", ("flash", "storage"), "flash")):
         limit = spec.limit(name)
         if limit is None or not limit.reserved_bytes:
             continue
@@ -288,21 +281,20 @@ def _contradictions(spec: Spec, top: Node) -> None:
         for target in spec.targets:
             size = target.chip.memory_bytes(*kinds)
             if size is not None and limit.reserved_bytes > size:
-                raise SpecError(f"reserved is more than the {what} of {target.chip.id}", where=where, seen=seen,
-                                allowed=f"at most {human(size, 'B')}")  # fmt: skip
+                problem, allowed = f"reserved is more than the {what} of {target.chip.id}", human(size, "B")
+                raise SpecError(problem, where=where, seen=seen, allowed=f"at most {allowed}")
         if limit.reserved_bytes >= limit.bound:
-            raise SpecError("reserved leaves nothing of the limit", where=where, seen=seen,
-                            allowed=f"below max, {human(limit.bound, 'B')}")  # fmt: skip
+            allowed = f"below max, {human(limit.bound, 'B')}"
+            raise SpecError("reserved leaves nothing of the limit", where=where, seen=seen, allowed=allowed)
     if spec.limit("accuracy_drop") and not spec.baseline:
-        raise SpecError("an accuracy drop needs a baseline", where=top.at("limits.accuracy_drop"),
-                        next="add `baseline: {model: FILE}`")  # fmt: skip
+        where = top.at("limits.accuracy_drop")
+        raise SpecError("an accuracy drop needs a baseline", where=where, next="add `baseline: {model: FILE}`")
     if spec.limit("robust_accuracy") and spec.task.kind != "image-classification":
-        raise SpecError(
-            "robust accuracy is defined for images only", where=top.at("limits.robust_accuracy"), seen=spec.task.kind
-        )
-    wanted = {cast("Precision", name.split("-")[0]) for name in spec.search.quantization}
+        where = top.at("limits.robust_accuracy")
+        raise SpecError("robust accuracy is defined for images only", where=where, seen=spec.task.kind)
+    wanted = {name.split("-")[0] for name in spec.search.quantization}
     for target in spec.targets:
-        if wanted and wanted.isdisjoint(target.runtime.precisions):
-            raise SpecError(f"{target.id} runs none of these", where=top.at("search.quantization"),
-                            seen=list(spec.search.quantization),
-                            allowed=", ".join(target.runtime.precisions))  # fmt: skip
+        runs = target.runtime.precisions
+        if wanted and wanted.isdisjoint(runs):
+            problem, seen = f"{target.id} runs none of these", ", ".join(spec.search.quantization)
+            raise SpecError(problem, where=top.at("search.quantization"), seen=seen, allowed=", ".join(runs))

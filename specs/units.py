@@ -84,7 +84,7 @@ def parse_quantity(value: object, dimension: Dimension, *, negative: bool = Fals
         raise SpecError(f"{dimension.name} needs a unit", seen=shown, allowed=allowed, next=example)
     match = _NUMBER.fullmatch(value) if isinstance(value, str) and len(value) <= _MAX_TEXT else None
     if match is None:
-        raise SpecError(f"not a {dimension.name}", seen=value, allowed=allowed)
+        raise SpecError(f"not a quantity of {dimension.name}", seen=value, allowed=allowed)
     unit = match[2]
     if not unit:
         example = f"write {match[1]} {dimension.canonical}"

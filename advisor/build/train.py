@@ -32,8 +32,8 @@ class TrainPlan:
     """Training samples seen in total, augmented copies counted."""
     min_epochs: int = 8
     max_epochs: int = 200
-    batch: int = 64
-    learning_rate: float = 4e-3
+    batch: int = 32
+    learning_rate: float = 1e-2
     weight_decay: float = 2e-3
     label_smoothing: float = 0.05
     patience: float = 0.35

@@ -68,12 +68,12 @@ def assemble(read: Read) -> RawData:
     if few:
         notes.append(f"classes with few training samples: {some(few)}")
     if "test" not in parts:
-        _carve(parts, "test", TEST_SHARE, notes)
+        _carve(parts, "test", TEST_SHARE, read.where, notes)
     absent = [classes[i] for i in np.setdiff1d(np.arange(len(classes)), parts["test"].y)]
     if absent:
         notes.append(f"classes without test samples: {some(absent)}")
     if "val" not in parts:
-        _carve(parts, "val", VAL_SHARE, notes)
+        _carve(parts, "val", VAL_SHARE, read.where, notes)
     _overlaps(parts, read.where, notes)
     splits = {split: Samples(np.ascontiguousarray(parts[split].x), parts[split].y) for split in SPLITS}
     return RawData(read.form, splits, classes, tuple(notes), read.rate_hz, read.scale)
@@ -143,7 +143,7 @@ def _label_values(y: NDArray[Any], where: str) -> NDArray[Any]:
                     allowed="class indexes or class names")  # fmt: skip
 
 
-def _carve(parts: dict[str, Part], name: str, share: float, notes: list[str]) -> None:
+def _carve(parts: dict[str, Part], name: str, share: float, where: str, notes: list[str]) -> None:
     """Moves `share` of training into split `name`, by whole groups where they are known."""
     train = parts["train"]
     held, how = None, "stratified"
@@ -152,11 +152,26 @@ def _carve(parts: dict[str, Part], name: str, share: float, notes: list[str]) ->
         if held is None:
             how = "stratified, for no choice of whole groups has every class"
     if held is None:
-        held = stratified(train.y, share)
+        held = _held_out(parts, share, where)
     for split, keep in ((name, held), ("train", ~held)):
         groups = None if train.groups is None else train.groups[keep]
         parts[split] = Part(train.x[keep], train.y[keep], groups)
     notes.append(f"{name}: {plural(int(held.sum()), 'sample')} carved from training, {how}")
+
+
+def _held_out(parts: dict[str, Part], share: float, where: str) -> NDArray[np.bool_]:
+    """A stratified choice among distinct samples that are not in test; copies of a chosen one go with it."""
+    train = parts["train"]
+    contents = np.array(digests(train.x))
+    _, first = np.unique(contents, return_index=True)
+    if "test" in parts:
+        first = first[~np.isin(contents[first], np.array(digests(parts["test"].x)))]
+    first.sort()
+    held = np.isin(contents, contents[first[stratified(train.y[first], share)]])
+    if not held.any() or held.all():
+        raise DataError("too few distinct samples to hold some out", where=where, seen=f"{len(first)} distinct",
+                        next="remove duplicates and add samples")  # fmt: skip
+    return np.asarray(held)
 
 
 def _overlaps(parts: dict[str, Part], where: str, notes: list[str]) -> None:

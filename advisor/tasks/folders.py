@@ -35,7 +35,7 @@ def walk(root: Path) -> Tree:
     """
     tree = Tree()
     real = root.resolve()
-    top = _folders(real, real, tree)
+    top = _folders(real, tree)
     splits = {_SPLIT_NAMES.get(name.lower(), "") for name in top}
     if "" in splits and {"train", "test"} <= splits:
         others = [name for name in top if name.lower() not in _SPLIT_NAMES]
@@ -46,7 +46,7 @@ def walk(root: Path) -> Tree:
             split = _SPLIT_NAMES[name.lower()]
             if split in tree.files:
                 raise DataError(f"two folders for the {split} split", where=str(root), seen=list(top))
-            tree.files[split] = _classes(path, _folders(path, real, tree), real, tree)
+            tree.files[split] = _classes(path, _folders(path, tree), real, tree)
     else:
         tree.files["all"] = _classes(root, top, real, tree)
     return tree
@@ -64,13 +64,13 @@ def _classes(where: Path, classes: dict[str, Path], real: Path, tree: Tree) -> l
     return found
 
 
-def _folders(path: Path, real: Path, tree: Tree) -> dict[str, Path]:
+def _folders(path: Path, tree: Tree) -> dict[str, Path]:
     """Sub-folders by name; files beside them are counted as skipped."""
     folders: dict[str, Path] = {}
     for entry in _entries(path):
         if entry.is_dir(follow_symlinks=False):
             folders[entry.name] = Path(entry.path)
-        elif entry.is_symlink() and entry.is_dir():
+        elif entry.is_symlink() and os.path.isdir(entry.path):
             tree.skipped["linked folder"] += 1
         else:
             tree.skipped["outside the class folders"] += 1
@@ -83,13 +83,13 @@ def _files(path: Path, real: Path, tree: Tree) -> list[Path]:
     while pending:
         for entry in _entries(pending.pop()):
             if entry.is_symlink():
-                target = Path(entry.path).resolve()
-                if target.is_dir():
+                target = os.path.realpath(entry.path)  # unlike pathlib's, at peace with links in a circle
+                if os.path.isdir(target):
                     tree.skipped["linked folder"] += 1
-                elif not target.is_relative_to(real) or not target.exists():
-                    tree.skipped["link that leaves the folder or leads nowhere"] += 1
-                elif target.is_file():
+                elif Path(target).is_relative_to(real) and os.path.isfile(target):
                     found.append(Path(entry.path))
+                else:
+                    tree.skipped["link that leaves the folder or leads nowhere"] += 1
             elif entry.is_dir(follow_symlinks=False):
                 pending.append(Path(entry.path))
             elif entry.is_file(follow_symlinks=False):

@@ -54,6 +54,6 @@ def grouped(y: NDArray[np.int64], groups: NDArray[Any], share: float) -> NDArray
     return None if best is None else np.isin(codes, best[1])
 
 
-def digests(x: NDArray[Any]) -> list[bytes]:
-    """A content hash a sample."""
-    return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in x]
+def digests(x: NDArray[Any]) -> list[str]:
+    """A content hash a sample, as text: numpy strips zero bytes off the end of `bytes`."""
+    return [hashlib.blake2b(row.tobytes(), digest_size=16).hexdigest() for row in x]

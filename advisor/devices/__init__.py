@@ -1,0 +1,1 @@
+"""Attached boards: transports that run an artifact and bring back samples."""

@@ -1,0 +1,1 @@
+"""Protocol-grade timing: one model, one core, one process, stamped inference by inference."""

@@ -1,0 +1,154 @@
+"""The measuring process: started fresh for every measurement, imports the one runtime and numpy, nothing else of ours.
+
+Reads a JSON job on standard input, writes a JSON answer on standard output:
+job   {"runtime", "path", "seconds", "warmup_s", "cpu", "max_samples", "seed"}
+answer {"wall_ns": […], "cpu_ns": […], "reference_ns": […], "peak_rss_bytes", "inputs", "version"} or {"error"}
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+BLOCK_NS = 20_000_000
+"""Model and reference alternate in blocks this long, so that both see the same machine."""
+
+
+def main() -> None:
+    job = json.load(sys.stdin)
+    answers = os.dup(1)
+    os.dup2(2, 1)  # native libraries print; the answer keeps standard output to itself
+    try:
+        answer = measure(job)
+    except Exception as error:  # whatever the runtime raises is the measurement's outcome
+        first = str(error).strip().split("\n")[0]
+        answer = {"error": f"{type(error).__name__}: {first}"}
+    with os.fdopen(answers, "w") as out:
+        json.dump(answer, out)
+
+
+def measure(job: dict[str, Any]) -> dict[str, Any]:
+    import numpy as np
+
+    if job.get("cpu") is not None and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {job["cpu"]})
+    run, inputs, version = _open(job)
+    left, right = (np.full((96, 96), 0.5, np.float32) for _ in range(2))
+
+    def reference() -> None:
+        np.matmul(left, right)
+
+    _warm(run, job["warmup_s"])
+    _reset_peak()
+    wall: list[int] = []
+    cpu: list[int] = []
+    drift: list[int] = []
+    end = time.perf_counter_ns() + int(job["seconds"] * 1e9)
+    while time.perf_counter_ns() < end and len(wall) < job["max_samples"]:
+        _block(run, wall, cpu, BLOCK_NS, job["max_samples"])
+        _block(reference, drift, [], BLOCK_NS // 10, job["max_samples"])
+    return {
+        "wall_ns": wall,
+        "cpu_ns": cpu,
+        "reference_ns": drift,
+        "peak_rss_bytes": _peak(),
+        "inputs": inputs,
+        "version": version,
+    }
+
+
+def _block(run: Callable[[], Any], wall: list[int], cpu: list[int], length_ns: int, limit: int) -> None:
+    stop = time.perf_counter_ns() + length_ns
+    while True:
+        c0, w0 = time.thread_time_ns(), time.perf_counter_ns()
+        run()
+        w1, c1 = time.perf_counter_ns(), time.thread_time_ns()
+        wall.append(w1 - w0)
+        cpu.append(c1 - c0)
+        if w1 >= stop or len(wall) >= limit:
+            return
+
+
+def _warm(run: Callable[[], Any], seconds: float) -> None:
+    end = time.perf_counter() + seconds
+    run()
+    while time.perf_counter() < end:
+        run()
+
+
+def _open(job: dict[str, Any]) -> tuple[Callable[[], Any], list[list[int]], str]:
+    import numpy as np
+
+    rng = np.random.default_rng(job.get("seed", 0))
+    if job["runtime"] == "onnxruntime":
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 4
+        session = onnxruntime.InferenceSession(job["path"], options, providers=["CPUExecutionProvider"])
+        feed = {i.name: _sample(rng, [d if isinstance(d, int) and d > 0 else 1 for d in i.shape], _ORT[i.type])
+                for i in session.get_inputs()}  # fmt: skip
+        names = [o.name for o in session.get_outputs()]
+        shapes = [list(v.shape) for v in feed.values()]
+        return (lambda: session.run(names, feed)), shapes, str(onnxruntime.__version__)
+    if job["runtime"] == "litert":
+        from importlib.metadata import version
+
+        from ai_edge_litert.interpreter import Interpreter
+
+        interpreter = Interpreter(model_path=job["path"], num_threads=1)
+        interpreter.allocate_tensors()
+        details = interpreter.get_input_details()
+        for detail in details:
+            interpreter.set_tensor(detail["index"], _sample(rng, list(detail["shape"]), detail["dtype"]))
+        return interpreter.invoke, [[int(n) for n in d["shape"]] for d in details], version("ai-edge-litert")
+    if job["runtime"] == "tflm":
+        from importlib.metadata import version
+
+        from tflite_micro.python.tflite_micro import runtime
+
+        micro = runtime.Interpreter.from_file(job["path"])
+        detail = micro.get_input_details(0)
+        micro.set_input(_sample(rng, list(detail["shape"]), detail["dtype"]), 0)
+        return micro.invoke, [[int(n) for n in detail["shape"]]], version("tflite-micro")
+    raise ValueError(f"runtime {job['runtime']} cannot be measured on this host")
+
+
+_ORT = {
+    "tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64", "tensor(int8)": "int8",
+    "tensor(uint8)": "uint8", "tensor(int32)": "int32", "tensor(int64)": "int64", "tensor(bool)": "bool",
+}  # fmt: skip
+
+
+def _sample(rng: Any, shape: list[int], dtype: Any) -> Any:
+    import numpy as np
+
+    if np.dtype(dtype).kind == "f":
+        return rng.standard_normal(shape).astype(dtype)
+    return rng.integers(0, 2 if np.dtype(dtype).kind == "b" else 100, shape).astype(dtype)
+
+
+def _reset_peak() -> None:
+    try:
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")
+    except OSError:
+        pass  # not Linux, or not allowed: the peak then includes loading
+
+
+def _peak() -> int | None:
+    try:
+        with open("/proc/self/status") as file:
+            line = next(line for line in file if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    except (OSError, StopIteration):
+        return None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The search: asks for candidates, spends training and measurements on them, records everything."""

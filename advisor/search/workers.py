@@ -1,0 +1,197 @@
+"""Worker processes that evaluate candidates. A crash, a hang or a full memory costs one evaluation, not the run."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from advisor.evaluate import Request, Result
+
+Notice = Callable[[int, str, float], None]
+"""Progress of a worker: its number, the stage, the share done."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a request: results a runtime, or the error that stopped all of them."""
+
+    request: Request
+    results: tuple[Result, ...]
+    error: str = ""
+
+
+@dataclass
+class _Worker:
+    number: int
+    process: BaseProcess
+    pipe: Connection
+    request: Request | None = None
+    deadline: float = 0.0
+
+
+class WorkerPool:
+    """`count` processes, each with the task loaded once and one thread of its own.
+
+    `spec` is `Spec.to_dict()` and `folder` its folder: a worker reopens the task by itself.
+    """
+
+    def __init__(self, spec: dict[str, Any], folder: Path, count: int, *, timeout_s: float = 1800.0) -> None:
+        self._spec, self._folder, self._timeout_s = spec, folder, timeout_s
+        self._context = multiprocessing.get_context("spawn")
+        self._workers = [self._start(number) for number in range(count)]
+
+    def __enter__(self) -> WorkerPool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._workers:
+            worker.process.terminate()
+            worker.pipe.close()
+        for worker in self._workers:
+            worker.process.join(timeout=5)
+            if worker.process.is_alive():
+                worker.process.kill()
+
+    @property
+    def pids(self) -> list[int | None]:
+        return [worker.process.pid for worker in self._workers]
+
+    def run(self, requests: Sequence[Request], notice: Notice | None = None) -> Iterator[Outcome]:
+        """Outcomes as they finish. Two requests for one network never train it at the same time."""
+        waiting = list(requests)
+        busy = 0
+        while waiting or busy:
+            for worker in self._workers:
+                if worker.request is None and waiting:
+                    index = self._next_for(waiting)
+                    if index is None:
+                        break
+                    self._send(worker, waiting.pop(index))
+                    busy += 1
+            for outcome in self._collect(notice):
+                busy -= 1
+                yield outcome
+
+    def _next_for(self, waiting: list[Request]) -> int | None:
+        training = {w.request.candidate.structure.split(">")[0] for w in self._workers if w.request}
+        for index, request in enumerate(waiting):
+            if request.candidate.structure.split(">")[0] not in training:
+                return index
+        return None
+
+    def _send(self, worker: _Worker, request: Request) -> None:
+        worker.request, worker.deadline = request, time.monotonic() + self._timeout_s
+        try:
+            worker.pipe.send(request)
+        except (BrokenPipeError, OSError):
+            self._restart(worker)
+            worker.request, worker.deadline = request, time.monotonic() + self._timeout_s
+            worker.pipe.send(request)
+
+    def _collect(self, notice: Notice | None) -> Iterator[Outcome]:
+        active = [worker for worker in self._workers if worker.request]
+        ready = wait([worker.pipe for worker in active], timeout=0.5)
+        for worker in active:
+            request = worker.request
+            assert request is not None  # noqa: S101 - filtered above
+            if worker.pipe in ready:
+                try:
+                    kind, payload = worker.pipe.recv()
+                except (EOFError, OSError):
+                    yield self._died(worker, request)
+                    continue
+                if kind == "progress":
+                    if notice:
+                        notice(worker.number, *payload)
+                    continue
+                worker.request = None
+                yield Outcome(request, tuple(payload)) if kind == "done" else Outcome(request, (), payload)
+            elif time.monotonic() > worker.deadline:
+                worker.process.kill()
+                self._restart(worker)
+                yield Outcome(request, (), f"no result within {self._timeout_s:g} s; the worker was stopped")
+
+    def _died(self, worker: _Worker, request: Request) -> Outcome:
+        worker.process.join(timeout=5)
+        code = worker.process.exitcode
+        self._restart(worker)
+        how = f"signal {-code}" if code is not None and code < 0 else f"status {code}"
+        hint = " (often: out of memory)" if code == -signal.SIGKILL else ""
+        return Outcome(request, (), f"the worker process died with {how}{hint}")
+
+    def _restart(self, worker: _Worker) -> None:
+        worker.pipe.close()
+        worker.process.join(timeout=5)
+        fresh = self._start(worker.number)
+        worker.process, worker.pipe, worker.request = fresh.process, fresh.pipe, None
+
+    def _start(self, number: int) -> _Worker:
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(target=_serve, args=(theirs, self._spec, str(self._folder)), daemon=True)
+        process.start()
+        theirs.close()
+        return _Worker(number, process, ours)
+
+
+def _serve(pipe: Connection, document: dict[str, Any], folder: str) -> None:
+    """A worker's life: open the task, answer requests until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinator's to handle
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    parent = os.getppid()
+    task: Any = None
+    while True:
+        try:
+            request: Request = pipe.recv()
+        except (EOFError, OSError):
+            return
+        try:
+            if task is None:
+                task = _open(document, folder)
+            answer = ("done", _evaluate(request, task, pipe, parent))
+        except BaseException as error:  # a worker reports everything and lives on
+            if isinstance(error, (SystemExit, KeyboardInterrupt)):
+                return
+            answer = ("failed", _line(error))  # type: ignore[assignment]
+        try:
+            pipe.send(answer)
+        except (BrokenPipeError, OSError):
+            return
+
+
+def _open(document: dict[str, Any], folder: str) -> Any:
+    import torch
+
+    from advisor.tasks.load import open_task
+    from specs.spec import from_dict
+
+    # one thread a worker: small networks gain nothing from more, and two workers would fight over them
+    torch.set_num_threads(1)
+    return open_task(from_dict(document, folder=Path(folder)))
+
+
+def _evaluate(request: Request, task: Any, pipe: Connection, parent: int) -> list[Result]:
+    from advisor.evaluate import evaluate
+
+    last = [0.0]
+
+    def progress(stage: str, share: float) -> None:
+        if os.getppid() != parent:
+            raise SystemExit  # the coordinator was killed: nobody waits for this result
+        if time.monotonic() - last[0] > 0.3:
+            last[0] = time.monotonic()
+            pipe.send(("progress", (stage, share)))
+
+    return evaluate(request, task, progress)
+
+
+def _line(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if type(error).__name__ == "TrainingFailedError" else f"{type(error).__name__}: {text}"[:500]

@@ -1,0 +1,98 @@
+"""Energy, power, battery life and unit cost from a chip's states and price; figures of values, no files."""
+
+from __future__ import annotations
+
+from cost_models.estimate import Estimate
+from specs.chip import Chip
+from specs.limits import Battery
+
+HOURS_A_DAY = 24.0
+PRICE_SPREAD = (0.8, 1.25)
+"""List prices against what is paid, at the same volume and within a year or two."""
+VOLUME_SPREAD = (0.5, 2.0)
+"""The same where the catalogue's price is for another volume than asked."""
+
+
+def energy_of(latency: Estimate, chip: Chip) -> Estimate:
+    """Millijoules an inference: active power for as long as it takes."""
+    active = chip.power_state("active")
+    if active is None:
+        return Estimate.absent(chip.unknown.get("power", "no active power state for this chip"))
+    if latency.value is None or latency.low is None or latency.high is None:
+        return Estimate.absent(latency.reason)
+    source = "predicted" if latency.source in ("predicted", "measured") else "assumed"
+    return Estimate(
+        active.power_mw * latency.value / 1e3,
+        active.low_mw * latency.low / 1e3,
+        active.high_mw * latency.high / 1e3,
+        source,  # type: ignore[arg-type]  # one of two literals
+    )
+
+
+def power_of(chip: Chip) -> Estimate:
+    """Milliwatts while inferring."""
+    active = chip.power_state("active")
+    if active is None:
+        return Estimate.absent(chip.unknown.get("power", "no active power state for this chip"))
+    return Estimate(active.power_mw, active.low_mw, active.high_mw, "assumed")
+
+
+def battery_days(
+    battery: Battery, energy: Estimate, latency: Estimate, chip: Chip, pipeline_ms: float = 0.0
+) -> Estimate:
+    """Days a battery lasts: one inference and `pipeline_ms` of other active work each period, asleep in between.
+
+    Work that takes longer than the period runs without a pause. Self-discharge and conversion losses are not in it.
+    """
+    if energy.value is None or energy.low is None or energy.high is None:
+        return Estimate.absent(energy.reason)
+    if latency.value is None or latency.low is None or latency.high is None:
+        return Estimate.absent(latency.reason)
+    active, asleep = chip.power_state("active"), chip.power_state("sleep")
+    if battery.sleep_ua is not None:
+        sleep_mw = (battery.sleep_ua * battery.voltage_v / 1e3,) * 3
+    elif asleep is not None:
+        sleep_mw = (asleep.low_mw, asleep.power_mw, asleep.high_mw)
+    else:
+        return Estimate.absent(
+            chip.unknown.get("power.sleep", "no sleep state for this chip; give the battery limit's `sleep:`")
+        )
+    if active is not None:
+        active_mw = (active.low_mw, active.power_mw, active.high_mw)
+    else:
+        # the measured inference tells what the chip draws while it works
+        active_mw = (1e3 * energy.value / latency.value if latency.value else 0.0,) * 3
+    capacity_mwh = battery.capacity_mah * battery.voltage_v
+    days = []
+    for energy_mj, latency_ms, busy, idle in zip(
+        (energy.low, energy.value, energy.high),
+        (latency.low, latency.value, latency.high),
+        active_mw,
+        sleep_mw,
+        strict=True,
+    ):
+        awake_ms = latency_ms + pipeline_ms
+        period_ms = max(battery.every_ms, awake_ms)
+        # mW x ms = uJ
+        period_uj = 1e3 * energy_mj + busy * pipeline_ms + idle * (period_ms - awake_ms)
+        mean_mw = period_uj / period_ms
+        days.append(capacity_mwh / mean_mw / HOURS_A_DAY if mean_mw else float("inf"))
+    if days[1] == float("inf"):
+        return Estimate.absent("no power drawn at all: check the chip's states")
+    return Estimate(days[1], min(days), max(days), energy.source)
+
+
+def unit_cost(chip: Chip, volume: int = 1) -> Estimate:
+    """US dollars a piece at the catalogue's price, whose date and volume `price_note` tells."""
+    if chip.price is None:
+        return Estimate.absent(chip.unknown.get("price", "no price in the catalogue"))
+    low, high = PRICE_SPREAD if volume == chip.price.volume else VOLUME_SPREAD
+    return Estimate(chip.price.usd, chip.price.usd * low, chip.price.usd * high, "assumed")
+
+
+def price_note(chip: Chip) -> str:
+    """What the price is for, when and where it was read."""
+    price = chip.price
+    if price is None:
+        return ""
+    return f"{price.what} at {price.volume} pieces, {price.date} ({price.source})"

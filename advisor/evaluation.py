@@ -11,6 +11,14 @@ from cost_models.estimate import Estimate
 
 Fidelity = Literal["none", "short", "full"]
 Status = Literal["skipped", "done", "failed"]
+OBJECTIVE_METRIC = {
+    "accuracy": "accuracy",
+    "latency": "latency_ms",
+    "energy": "energy_mj",
+    "peak_ram": "peak_ram_bytes",
+    "flash": "flash_bytes",
+}
+"""A spec's objective to the metric it optimises."""
 FIDELITIES: tuple[Fidelity, ...] = ("none", "short", "full")
 
 

@@ -1,4 +1,4 @@
-"""The analytic cost model: a roofline an operator, with cycles fitted to published measurements. Needs no data of ours."""
+"""The analytic cost model: a roofline an operator, with cycles fitted to published measurements."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ WIDER: dict[Precision, tuple[Precision, ...]] = {
 }
 """A precision a core does not have is done in the next wider one."""
 ACCELERATED = {"vela": ("npu",), "neutron": ("npu",), "silabs-mvp": ("npu",), "ai8x": ("npu",), "nncase": ("npu",),
-               "edgetpu": ("npu",), "hailort": ("npu",), "rknn": ("npu",), "qnn": ("npu", "dsp", "gpu"), "tidl": ("npu", "dsp"),
-               "vx-delegate": ("npu",), "hobot-dnn": ("npu",), "tpu-mlir": ("npu",), "tensorrt": ("gpu", "npu"),
+               "edgetpu": ("npu",), "hailort": ("npu",), "rknn": ("npu",), "qnn": ("npu", "dsp", "gpu"),
+               "tidl": ("npu", "dsp"), "vx-delegate": ("npu",), "hobot-dnn": ("npu",),
+               "tpu-mlir": ("npu",), "tensorrt": ("gpu", "npu"),
                "neural-art": ("npu",)}  # fmt: skip
 """Runtimes that run on something other than the CPU, and on what, best first."""
 CPU_ONLY = ("litert", "onnxruntime", "ncnn", "tflm", "esp-nn")
@@ -44,7 +45,7 @@ NPU_CALL_MS = 0.003
 
 @dataclass(frozen=True, slots=True)
 class _Roofline:
-    """What one target costs in milliseconds: per MAC of conv, dwconv, dense; per other byte; per call; per byte moved."""
+    """What one target costs in milliseconds: per MAC by group, per other byte, per call, per byte moved."""
 
     per_mac: tuple[float, float, float]
     per_byte: float
@@ -88,7 +89,9 @@ def lower_bound_ms(workload: Workload, target: Target) -> Estimate:
     """
     peak = 0.0
     for unit in usable_units(target):
-        rate = unit_peak_macs_s(unit, workload.precision, fused_half=target.runtime.id not in ("tflm", "esp-nn", "onnxruntime"))
+        rate = unit_peak_macs_s(
+            unit, workload.precision, fused_half=target.runtime.id not in ("tflm", "esp-nn", "onnxruntime")
+        )
         if rate is None:
             return Estimate.absent(f"the peak of {unit.name} of {target.chip.id} is unknown")
         peak += rate
@@ -214,7 +217,7 @@ def _notes(workload: Workload, roofline: _Roofline | str) -> tuple[str, ...]:
     if isinstance(roofline, _Roofline):
         basis = {
             "core": f"latency fitted to {roofline.n} published measurements of this runtime on this core",
-            "class": f"latency fitted to {roofline.n} published measurements of this runtime on cores of the same class",
+            "class": f"latency fitted to {roofline.n} published measurements of this runtime on similar cores",
             "crossed": "latency inferred: runtime and class of core were measured, but not together",
             "default": "latency assumed: neither this runtime nor this class of core has published measurements",
         }

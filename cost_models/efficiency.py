@@ -26,12 +26,14 @@ CORE_CLASSES = {
     "npu": "silabs-mvp ethos neural-art neutron max78 kendryte",
     "a-inorder": "cortex-a5 cortex-a7 cortex-a8 cortex-a32 cortex-a35 cortex-a53 cortex-a55 cortex-a510 cortex-a520 "
     "riscv-rv64 riscv-c906",
-    "a-outoforder": "cortex-a9 cortex-a15 cortex-a17 cortex-a57 cortex-a71 cortex-a72 cortex-a73 cortex-a75 cortex-a76 "
-    "cortex-a77 cortex-a78 cortex-a720 cortex-a710 cortex-a715 cortex-x kryo neoverse nvidia-carmel nvidia-denver apple",
+    "a-outoforder": "cortex-a9 cortex-a15 cortex-a17 cortex-a57 cortex-a71 cortex-a72 cortex-a73 cortex-a75 "
+    "cortex-a76 cortex-a77 cortex-a78 cortex-a720 cortex-a710 cortex-a715 cortex-x kryo "
+    "neoverse nvidia-carmel nvidia-denver apple",
     "x86": "x86 intel amd host",
 }
 _BY_KIND = {"mcu": "mcu-dsp", "mcu+npu": "mcu-vector", "mpu": "a-inorder", "mpu+npu": "a-outoforder",
-            "phone": "a-outoforder", "gpu": "a-outoforder", "npu": "a-inorder", "x86": "x86", "host": "x86"}  # fmt: skip
+            "phone": "a-outoforder", "gpu": "a-outoforder", "npu": "a-inorder", "x86": "x86",
+            "host": "x86"}  # fmt: skip
 
 
 def core_class(core: str, chip: Chip | None = None) -> str:

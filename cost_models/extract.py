@@ -231,7 +231,7 @@ _PHONE = {"Pixel 1": ("kryo", 2150), "Pixel 2": ("cortex-a73", 2350), "Pixel 3":
           "RPi 3+ (BCM2837B0)": ("cortex-a53", 1400), "RPi 4 (BCM2711)": ("cortex-a72", 1500)}  # fmt: skip
 _MOBILENETS = {"MobileNet v1 1.0X": "mobilenet", "MobileNet v2 1.0X": "mobilenet_v2",
                "MobileNet v3 Large": "mobilenet_v3", "mobilenet_v2_1.0_224": "mobilenet_v2",
-               "mobilenet_v3 Large dm=1 (float)": "mobilenet_v3", "mobilenet_v3 Large dm=1 (8-bit)": "mobilenet_v3"}  # fmt: skip
+               "mobilenet_v3 Large dm=1 (8-bit)": "mobilenet_v3"}  # fmt: skip
 
 
 def _xnnpack(row: dict[str, str]) -> Iterator[Fact]:

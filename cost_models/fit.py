@@ -39,8 +39,9 @@ FAMILIES = ("mcu", "a-", "x86")
 BYTES = {"int8": 1, "fp16": 2, "fp32": 4}
 # Where no runtime was measured on the class: cycles by TERMS, generous, to be read with the factor of `default`
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "npu": {"int8": [0.05, 0.1, 0.2, 0.2, 300.0], "fp16": [0.2, 0.4, 0.6, 0.4, 300.0], "fp32": [2.0, 4.0, 4.0, 1.0, 300.0],
-            "source": "microNPUs of 32 to 256 MACs a cycle at a third to a half of their peak, as their makers' models say"},
+    "npu": {"int8": [0.05, 0.1, 0.2, 0.2, 300.0], "fp16": [0.2, 0.4, 0.6, 0.4, 300.0],
+            "fp32": [2.0, 4.0, 4.0, 1.0, 300.0],
+            "source": "microNPUs of 32 to 256 MACs a cycle, a third to a half of their peak as makers' models have it"},
 }  # fmt: skip
 
 
@@ -80,7 +81,9 @@ def solve(problem: Problem, start: Array | None = None, rounds: int = 40) -> Arr
     """Effects (name x term) that minimise squared log errors plus the ridge, by damped Gauss-Newton."""
     count, terms = len(problem.names), len(TERMS)
     spread = np.array([SPREAD.get(name.split(":")[0], 5.0) for name in problem.names])
-    shared = np.array([name.split(":")[0] in ("class", "core", "class precision", "core precision") for name in problem.names])
+    shared = np.array(
+        [name.split(":")[0] in ("class", "core", "class precision", "core precision") for name in problem.names]
+    )
     centre = np.zeros((count, terms))
     centre[problem.names.index("base")] = START
     effects = centre.copy() if start is None else start.copy()
@@ -119,7 +122,9 @@ def counts_of(facts: Sequence[Fact]) -> Counter[str]:
     return counts
 
 
-def held_out(problem: Problem, facts: Sequence[Fact], effects: Array, group: Callable[[Fact], object]) -> list[tuple[str, str, float]]:
+def held_out(
+    problem: Problem, facts: Sequence[Fact], effects: Array, group: Callable[[Fact], object]
+) -> list[tuple[str, str, float]]:
     """Every fact's class, the knowledge that remained without its group, and the log error of predicting it so."""
     errors = []
     groups = [group(f) for f in facts]

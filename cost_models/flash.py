@@ -51,8 +51,7 @@ def format_overhead_bytes(workload: Workload) -> tuple[int, int, int]:
     if workload.format == "tflite":
         fixed = TFLITE_FILE + TFLITE_TENSOR * (tensors + constants) + TFLITE_OPERATOR * len(operators)
         low, likely, high = (
-            fixed + name * (tensors + constants) + meta
-            for name, meta in zip(TFLITE_NAME, TFLITE_METADATA, strict=True)
+            fixed + name * (tensors + constants) + meta for name, meta in zip(TFLITE_NAME, TFLITE_METADATA, strict=True)
         )
         if quantized:
             # converters before 2024 give dense layers one scale

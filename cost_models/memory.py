@@ -17,7 +17,7 @@ TFLM_FAMILY = ("tflm", "esp-nn", "silabs-mvp", "vela", "neutron")
 ALIGNMENT = {"tflm": 16, "greedy": 64}
 """Bytes a buffer is rounded up to: TFLM's MicroArenaBufferAlignment; LiteRT's and onnxruntime's allocators."""
 
-# TFLM's persistent structures on a 32-bit device, in bytes: pointers of 4, fields as tflite-micro's c/common.h has them.
+# TFLM's persistent structures on a 32-bit device, in bytes: pointers of 4, fields as in its c/common.h.
 # The same sums with pointers of 8 give a 64-bit host's recorded tail to 1 %.
 EVAL_TENSOR = 12
 NODE_AND_REGISTRATION = 32
@@ -214,7 +214,9 @@ def ram_items(workload: Workload, target: Target) -> tuple[Item, ...]:
 
 def total(items: tuple[Item, ...]) -> Estimate:
     """The sum of a budget: every item at its low, likely and high end."""
-    source: Source = "computed" if all(i.low_bytes == i.high_bytes and i.source == "computed" for i in items) else "assumed"
+    source: Source = (
+        "computed" if all(i.low_bytes == i.high_bytes and i.source == "computed" for i in items) else "assumed"
+    )
     return Estimate(
         sum(i.bytes for i in items), sum(i.low_bytes for i in items), sum(i.high_bytes for i in items), source
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import prod
@@ -24,6 +23,9 @@ ROUNDS = 8
 """Passes of shape inference with the shapes of unknown operators guessed in between."""
 
 
+Shapes = dict[str, tuple[int, ...]]
+
+
 @dataclass(slots=True)
 class Node:
     op: str
@@ -37,8 +39,9 @@ class Node:
 class Graph:
     """Nodes in execution order with what is known of every tensor they touch."""
 
-    def __init__(self, nodes: list[Node], inputs: list[str], outputs: list[str], shapes: dict[str, tuple[int, ...]],
-                 types: dict[str, int], constants: set[str], values: dict[str, Any], external_bytes: int) -> None:  # fmt: skip
+    def __init__(self, nodes: list[Node], inputs: list[str], outputs: list[str], shapes: Shapes,
+                 types: dict[str, int], constants: set[str], values: dict[str, Any],
+                 external_bytes: int) -> None:  # fmt: skip
         self.nodes, self.inputs, self.outputs = nodes, inputs, outputs
         self.external_bytes = external_bytes
         self._shapes, self._types, self._constants, self._values = shapes, types, constants, values
@@ -48,17 +51,12 @@ class Graph:
                 constants.update(o for o in node.outputs if o)
                 if node.op in ("DequantizeLinear", "Cast") and node.inputs:
                     self._stored[node.outputs[0]] = node.inputs[0]
-        self._readers = Counter(i for node in nodes for i in dict.fromkeys(node.inputs) if i)
-        self.used = set(self._readers) | set(outputs)
-        ops = {node.op for node in nodes}
-        one_dimensional = any(n.op in ("Conv", "QLinearConv") and len(shapes.get(n.inputs[0], ())) == 3 for n in nodes if n.inputs)
-        self._channels_first = {4, 5} | ({3} if one_dimensional else set()) if ops else set()
+        self.used = {i for node in nodes for i in node.inputs} | set(outputs)
+        convolved = {len(shapes.get(n.inputs[0], ())) for n in nodes if n.op in ("Conv", "QLinearConv") and n.inputs}
+        self._channels_first = {4, 5} | (convolved & {3})  # three dimensions are channels and length, or a sequence
 
     def is_constant(self, name: str) -> bool:
         return name in self._constants
-
-    def readers(self, name: str) -> int:
-        return self._readers[name]
 
     def shape(self, name: str) -> tuple[int, ...]:
         if name not in self._shapes:
@@ -107,7 +105,7 @@ def shaped(data: bytes, folder: Path) -> Graph:
         ModelFileError: not a model, cyclic, absurd dimensions, or shapes known at run time only.
     """
     import onnx
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # comes with onnx, untyped
 
     check_onnx(data)
     model = onnx.ModelProto()
@@ -125,7 +123,7 @@ def shaped(data: bytes, folder: Path) -> Graph:
     inputs = _fix_inputs(graph, initializers)
     order = _order(graph, set(inputs) | initializers)
     ordered = [graph.node[i] for i in order]
-    # the file's own figures for inner tensors may carry a symbolic batch: kept aside, used where inference knows nothing
+    # the file's own figures for inner tensors may carry a symbolic batch: used where inference knows nothing
     noted = {v.name: v.type for v in (*graph.value_info, *graph.output)}
     shapes, types = _infer(onnx, model, ordered, noted)
     values = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer if t.raw_data and prod(t.dims) <= 8}
@@ -212,7 +210,9 @@ def _order(graph: Any, known: set[str]) -> Sequence[int]:
     return order
 
 
-def _infer(onnx: Any, model: Any, ordered: list[Any], noted: dict[str, Any]) -> tuple[dict[str, tuple[int, ...]], dict[str, int]]:
+def _infer(
+    onnx: Any, model: Any, ordered: list[Any], noted: dict[str, Any]
+) -> tuple[dict[str, tuple[int, ...]], dict[str, int]]:
     """Shapes and element types of every tensor; outputs of unknown operators are taken to be like their input."""
     graph = model.graph
     nodes = list(ordered)

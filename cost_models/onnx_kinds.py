@@ -11,9 +11,9 @@ KIND_OF = {
     "global-avg-pool": "GlobalAveragePool QLinearGlobalAveragePool GlobalMaxPool GlobalLpPool",
     "add": "Add Sub Sum QLinearAdd",
     "mul": "Mul Div QLinearMul Pow Max Min Mod Where",
-    "activation": "Relu Clip Sigmoid Tanh LeakyRelu PRelu Elu Selu Celu Gelu FastGelu HardSigmoid HardSwish Swish Softplus "
-    "Softsign ThresholdedRelu Mish QLinearSigmoid QLinearLeakyRelu Abs Neg Exp Log Sqrt Reciprocal Erf Floor Ceil Round "
-    "Sign Sin Cos Not",
+    "activation": "Relu Clip Sigmoid Tanh LeakyRelu PRelu Elu Selu Celu Gelu FastGelu HardSigmoid HardSwish Swish "
+    "Softplus Softsign ThresholdedRelu Mish QLinearSigmoid QLinearLeakyRelu Abs Neg Exp Log Sqrt Reciprocal Erf Floor "
+    "Ceil Round Sign Sin Cos Not",
     "softmax": "Softmax LogSoftmax Hardmax QLinearSoftmax",
     "reshape": "Reshape Flatten Squeeze Unsqueeze Shape Size Identity Dropout",
     "transpose": "Transpose DepthToSpace SpaceToDepth",

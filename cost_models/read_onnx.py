@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ class _Builder:
         """Tensor to the one it is, in other numbers (Q/DQ), under another name, or after a fused operator."""
         self.bits: dict[str, int] = {}
         """Bits of tensors that travel quantized."""
+        self.readers: Counter[str] = Counter()
+        """How many operators read a tensor, under whatever name."""
         self.last: dict[str, int] = {}
         """Tensor to the place of the operator that writes it, while nothing else reads it in between."""
 
@@ -47,6 +50,9 @@ class _Builder:
             self._activation(tensor)
         self._mark_quantized()
         for node in graph.nodes:
+            if node.outputs[0] not in self.alias:
+                self.readers.update({self.real(i) for i in node.inputs if i})
+        for node in graph.nodes:
             self._node(node)
         if not self.operators:
             raise ModelFileError("the file has no operators")
@@ -54,7 +60,7 @@ class _Builder:
         outputs = tuple(self._activation(self.real(t)) for t in graph.outputs if not graph.is_constant(t))
         return Workload(
             name=name,
-            tensors=self._tensors(),
+            tensors=self.activations.all(),
             operators=tuple(self.operators),
             inputs=tuple(self.activations.index(t) for t in graph.inputs),
             outputs=outputs,
@@ -63,9 +69,6 @@ class _Builder:
             file_bytes=file_bytes,
             unknown_ops=tuple(self.unknown),
         )
-
-    def _tensors(self) -> tuple[Tensor, ...]:
-        return self.activations.all()
 
     def _activation(self, name: str) -> int:
         bits = self.bits.get(name, self.graph.bits(name))
@@ -85,8 +88,7 @@ class _Builder:
                     continue
                 self.alias[node.outputs[0]] = node.inputs[0]
             elif node.op in ("Identity", "Dropout") and not self.graph.is_constant(node.inputs[0]):
-                if node.outputs[0] not in self.graph.outputs or node.inputs[0] not in self.graph.inputs:
-                    self.alias[node.outputs[0]] = node.inputs[0]
+                self.alias[node.outputs[0]] = node.inputs[0]
 
     def _node(self, node: Node) -> None:
         graph = self.graph
@@ -117,8 +119,9 @@ class _Builder:
         name = node.name or node.outputs[0]
         self.last[node.outputs[0]] = len(self.operators)
         self.weight_bits.append(graph.stored_bits(weight) if weight is not None else 0)
-        self.operators.append(Operator(kind, name[:200], places, outs, macs, params, weight_bytes, kernel, stride, groups,
-                                       "", node.op))  # fmt: skip
+        self.operators.append(
+            Operator(kind, name[:200], places, outs, macs, params, weight_bytes, kernel, stride, groups, op=node.op)
+        )
 
     def _weight(self, node: Node) -> str | None:
         at = WEIGHT_AT.get(node.op)
@@ -162,22 +165,39 @@ class _Builder:
         if not ins:
             return False
         place = self.last.get(ins[0])
-        if place is None or self.graph.readers(ins[0]) != 1 or ins[0] in self.graph.outputs or len(node.outputs) < 1:
+        if place is None or self.readers[ins[0]] != 1 or ins[0] in self.graph.outputs or len(node.outputs) < 1:
             return False
         before = self.operators[place]
         extra_params = extra_bytes = 0
         activation = before.activation
-        if before.kind in ("conv", "dwconv", "dense") and node.op in FUSED_ACTIVATIONS and not activation and len(ins) == 1:
+        if (
+            before.kind in ("conv", "dwconv", "dense")
+            and node.op in FUSED_ACTIVATIONS
+            and not activation
+            and len(ins) == 1
+        ):
             activation = _activation_name(node, self.graph)
-        elif before.kind in ("conv", "dwconv") and not activation and before.op in ("Conv", "ConvTranspose") and (
-            node.op == "BatchNormalization" or (node.op in ("Mul", "Add") and self._per_channel(constants, before))
+        elif before.op == "Add" and node.op == "Relu" and not activation:
+            activation = "relu"  # ConvAddActivationFusion: the sum is rectified as it is written
+        elif (
+            before.kind in ("conv", "dwconv")
+            and not activation
+            and before.op in ("Conv", "ConvTranspose")
+            and (
+                node.op == "BatchNormalization" or (node.op in ("Mul", "Add") and self._per_channel(constants, before))
+            )
         ):
             if node.op != "Mul" and before.params == self._kernel_params(before):
                 # the folded shift needs a bias that the convolution did not have
                 extra_params = self.graph.channels(ins[0])
-                extra_bytes = extra_params * max(4, 0)
-        elif before.op == "MatMul" and node.op == "Add" and before.kind == "dense" and constants and not activation and (
-            before.params == before.macs // max(1, self._positions(before))
+                extra_bytes = extra_params * 4
+        elif (
+            before.op == "MatMul"
+            and node.op == "Add"
+            and before.kind == "dense"
+            and constants
+            and not activation
+            and (before.params == before.macs // max(1, self._positions(before)))
         ):
             extra_params = sum(self.graph.elements(c) for c in constants)
             extra_bytes = sum((self.graph.elements(c) * self.graph.stored_bits(c) + 7) // 8 for c in constants)

@@ -107,7 +107,9 @@ class _Reader:
     def _count(self, count: int, limit: int, what: str) -> int:
         # each entry of a vector takes four bytes of the file: a larger claim is a damaged or hostile file
         if not 0 <= count <= min(limit, len(self.data) // 4):
-            raise ModelFileError(f"too many {what}", seen=count, allowed=f"at most {limit}, and as many as the file holds")
+            raise ModelFileError(
+                f"too many {what}", seen=count, allowed=f"at most {limit}, and as many as the file holds"
+            )
         return count
 
     def _read_tensors(self) -> list[_FileTensor]:
@@ -158,7 +160,9 @@ class _Reader:
                                      seen=list(self.tensors[index].shape),
                                      next="convert with a fixed input shape (batch 1)")  # fmt: skip
         rows = self._rows(inputs)
-        used = sorted({i for _, _, ins, outs in rows for i in (*ins, *outs)} | {i for i in (*inputs, *outputs) if i >= 0})
+        used = sorted(
+            {i for _, _, ins, outs in rows for i in (*ins, *outs)} | {i for i in (*inputs, *outputs) if i >= 0}
+        )
         place = {file_index: i for i, file_index in enumerate(used)}
         operators, weight_bits = [], []
         for op, all_inputs, ins, outs in rows:
@@ -201,7 +205,7 @@ class _Reader:
             for i in ins:
                 if i not in written:
                     raise ModelFileError(f"operator {index} reads {self.tensors[i].name!r} before it is written",
-                                         next="convert the model again; its operators are not in execution order")  # fmt: skip
+                                         next="convert again: its operators are not in execution order")  # fmt: skip
             written.update(outs)
             rows.append((op, all_inputs, ins, outs))
         return rows
@@ -253,7 +257,9 @@ class _Reader:
         weight_bytes = sum((w.elements * w.bits + 7) // 8 for w in weights)
 
         def built(ins: tuple[int, ...], places: tuple[int, ...]) -> Operator:
-            return Operator(kind, label, ins, places, macs, params, weight_bytes, kernel, stride, groups, fused, op_name)
+            return Operator(
+                kind, label, ins, places, macs, params, weight_bytes, kernel, stride, groups, fused, op_name
+            )
 
         return built, filter_.bits if filter_ is not None else 0
 

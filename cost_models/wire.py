@@ -5,13 +5,14 @@ from __future__ import annotations
 from specs.errors import ModelFileError
 
 MAX_FIELDS = 3_000_000
-"""Fields of all messages together: the largest ONNX graphs have some 10^5; each becomes an object of 100 bytes or so."""
+"""Fields of all messages together: the largest graphs have some 10^5, each an object of some 100 bytes."""
 _NESTED: dict[str, dict[int, str]] = {
     # message of onnx.proto: field number to the message it holds
     "Model": {7: "Graph", 8: "Operator set", 14: "Entry", 20: "Training", 25: "Function"},
     "Graph": {1: "Node", 5: "Tensor", 11: "Value", 12: "Value", 13: "Value", 14: "Annotation", 15: "Sparse"},
     "Node": {5: "Attribute", 9: "Entry"},
-    "Attribute": {5: "Tensor", 6: "Graph", 10: "Tensor", 11: "Graph", 14: "Value", 15: "Value", 22: "Sparse", 23: "Sparse"},
+    "Attribute": {5: "Tensor", 6: "Graph", 10: "Tensor", 11: "Graph", 14: "Type", 15: "Type", 22: "Sparse",
+                  23: "Sparse"},
     "Function": {7: "Node", 9: "Operator set", 11: "Attribute", 12: "Value", 14: "Entry"},
     "Sparse": {1: "Tensor", 2: "Tensor"},
     "Training": {1: "Graph", 2: "Graph", 3: "Entry", 4: "Entry"},

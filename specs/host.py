@@ -115,7 +115,7 @@ def _flags(info: dict[str, str]) -> set[str]:
     flags = set((info.get("flags") or info.get("Features") or "").split())
     if sys.platform == "darwin":
         features = _sysctl("machdep.cpu.features") + b" " + _sysctl("machdep.cpu.leaf7_features")
-        flags |= set(features.decode(errors="replace").replace("\0", " ").lower().split())
+        flags |= set(features.decode(errors="replace").replace("\0", " ").lower().replace("avx1.0", "avx").split())
         if platform.machine() == "arm64":
             flags |= {"asimd"}
         arm = {"asimddp": "FEAT_DotProd", "asimdhp": "FEAT_FP16", "i8mm": "FEAT_I8MM", "sme": "FEAT_SME"}

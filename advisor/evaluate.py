@@ -130,7 +130,7 @@ def _trained(
     network: Network, request: Request, task: Task, progress: Progress, stage: str, start: dict[str, Array] | None
 ) -> tuple[dict[str, Array], dict[str, Any]]:
     """Weights of `network`, trained once per run and fidelity whatever compressions share it."""
-    from advisor.build.train import PLANS
+    from advisor.build.plans import PLANS
     from advisor.network.to_torch import get_weights, to_torch
 
     candidate = request.candidate
@@ -167,7 +167,8 @@ def _build_opaque(
     import torch
 
     from advisor.build.opaque import timm_module
-    from advisor.build.train import PLANS, logits
+    from advisor.build.plans import PLANS
+    from advisor.build.train import logits
 
     candidate = request.candidate
     with torch.random.fork_rng(devices=[]):

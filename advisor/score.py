@@ -115,7 +115,7 @@ def figure(limit: Limit, spec: Spec, metrics: Mapping[str, Estimate]) -> Estimat
     """The figure a limit is held against: with the pipeline's stages and the reserved memory where it says so."""
     estimate = metrics.get(limit.metric.name) or Estimate.absent("not evaluated")
     if limit.name == "latency" and limit.scope == "pipeline":
-        return estimate.plus(spec.pipeline_ms)
+        return estimate.plus(spec.pipeline_ms).combined(metrics.get("frontend_ms"))
     return estimate.plus(limit.reserved_bytes) if limit.reserved_bytes else estimate
 
 

@@ -43,6 +43,16 @@ class Estimate:
             return self
         return Estimate(self.value + other, self.low + other, self.high + other, self.source, self.n)
 
+    def combined(self, other: Estimate | None) -> Estimate:
+        """The sum of two figures, intervals added end to end; the weaker provenance stays. None adds nothing."""
+        if other is None or self.value is None or self.low is None or self.high is None:
+            return self
+        if other.value is None or other.low is None or other.high is None:
+            return other
+        source = self.source if self.source not in ("measured", "computed") else other.source
+        low, high = self.low + other.low, self.high + other.high
+        return Estimate(self.value + other.value, low, high, source, min(self.n, other.n))
+
     def to_dict(self) -> dict[str, Any]:
         """The shape of the command line's `metrics`."""
         if self.value is None:

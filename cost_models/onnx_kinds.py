@@ -33,6 +33,12 @@ WEIGHT_AT = {"Conv": 1, "ConvTranspose": 1, "FusedConv": 1, "ConvInteger": 1, "Q
              "FusedGemm": 1, "MatMul": 1, "FusedMatMul": 1, "MatMulInteger": 1, "QLinearMatMul": 3, "LSTM": 1, "GRU": 1,
              "RNN": 1}  # fmt: skip
 """Which input the weights are."""
+QUANTIZATION_AT = {"QLinearConv": (1, 2, 4, 5, 6, 7), "QLinearMatMul": (1, 2, 4, 5, 6, 7), "ConvInteger": (2, 3),
+                   "MatMulInteger": (2, 3), "QLinearAdd": (1, 2, 4, 5, 6, 7), "QLinearMul": (1, 2, 4, 5, 6, 7),
+                   "QGemm": (1, 2, 4, 5, 7, 8), "QLinearGlobalAveragePool": (1, 2, 3, 4),
+                   "QLinearAveragePool": (1, 2, 3, 4), "QLinearConcat": (0, 1), "QLinearSigmoid": (1, 2, 3, 4),
+                   "Clip": (1, 2), "HardSigmoid": ()}  # fmt: skip
+"""Inputs that are scales, zero points or bounds: not parameters."""
 FUSED_ACTIVATIONS = {"Relu": "relu", "Clip": "clip", "Sigmoid": "sigmoid", "Tanh": "tanh", "LeakyRelu": "leaky_relu",
                      "HardSigmoid": "hard_sigmoid"}  # fmt: skip
 """What onnxruntime's ConvActivationFusion and GemmActivationFusion take in."""

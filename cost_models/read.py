@@ -100,6 +100,9 @@ class Tensors:
     def __contains__(self, key: object) -> bool:
         return key in self._index
 
+    def at(self, index: int) -> Tensor:
+        return self._tensors[index]
+
     def replace(self, index: int, tensor: Tensor) -> None:
         self._tensors[index] = tensor
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cost_models.onnx_graph import Graph, Node, shaped
-from cost_models.onnx_kinds import FUSED_ACTIVATIONS, KINDS_BY_OP, WEIGHT_AT
+from cost_models.onnx_kinds import FUSED_ACTIVATIONS, KINDS_BY_OP, QUANTIZATION_AT, WEIGHT_AT
 from cost_models.read import Tensors, precision_of
 from cost_models.workload import Operator, Tensor, Workload
 from specs.errors import ModelFileError
@@ -19,8 +19,15 @@ def read_onnx(data: bytes, name: str, folder: Path) -> Workload:
     Raises:
         ModelFileError: not a model, cyclic, absurd, or of shapes known at run time only.
     """
-    graph = shaped(data, folder)
-    return _Builder(graph).workload(name, len(data) + graph.external_bytes)
+    try:
+        graph = shaped(data, folder)
+        return _Builder(graph).workload(name, len(data) + graph.external_bytes)
+    except ModelFileError:
+        raise
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError) as error:
+        # fields that contradict each other where the format's own library does not look: damaged, or hostile
+        raise ModelFileError("not a readable ONNX file", seen=str(error)[:100],
+                             next="check it with `python -m onnx.checker`, or export it again") from None  # fmt: skip
 
 
 class _Builder:
@@ -209,40 +216,27 @@ class _Builder:
             before.kind, before.name, before.inputs, before.outputs, before.macs, before.params + extra_params,
             before.weight_bytes + extra_bytes, before.kernel, before.stride, before.groups, activation, before.op,
         )  # fmt: skip
-        if out in self.bits:
-            old = self.activations.all()[index]
-            self.activations.replace(index, Tensor(old.shape, self.bits[out]))
-        if self.activations.all()[index].shape != self.graph.plain_shape(out):
-            old = self.activations.all()[index]
-            self.activations.replace(index, Tensor(self.graph.plain_shape(out), old.bits))
+        self.activations.replace(
+            index, Tensor(self.graph.plain_shape(out), self.bits.get(out, self.activations.at(index).bits))
+        )
         self.activations.rename(ins[0], out)
         self.last[out] = place
         return True
 
     def _per_channel(self, constants: list[str], before: Operator) -> bool:
-        channels = self.activations.all()[before.outputs[0]].shape[-1:] or (1,)
+        channels = self.activations.at(before.outputs[0]).shape[-1:] or (1,)
         return len(constants) == 1 and self.graph.elements(constants[0]) in (1, channels[0])
 
     def _kernel_params(self, op: Operator) -> int:
-        out = self.activations.all()[op.outputs[0]].elements
-        channels = (self.activations.all()[op.outputs[0]].shape[-1:] or (1,))[0]
-        positions = out // max(1, channels)
+        """Elements of a convolution's kernel, without its bias."""
         if op.op == "ConvTranspose":
-            source = self.activations.all()[op.inputs[0]]
-            positions = source.elements // max(1, (source.shape[-1:] or (1,))[0])
-        return op.macs // max(1, positions)
+            source = self.activations.at(op.inputs[0])
+            return op.macs // max(1, source.elements // max(1, (source.shape[-1:] or (1,))[0]))
+        return op.macs // max(1, self._positions(op))
 
     def _positions(self, op: Operator) -> int:
-        out = self.activations.all()[op.outputs[0]]
+        out = self.activations.at(op.outputs[0])
         return out.elements // max(1, (out.shape[-1:] or (1,))[0])
-
-
-QUANTIZATION_AT = {"QLinearConv": (1, 2, 4, 5, 6, 7), "QLinearMatMul": (1, 2, 4, 5, 6, 7), "ConvInteger": (2, 3),
-                   "MatMulInteger": (2, 3), "QLinearAdd": (1, 2, 4, 5, 6, 7), "QLinearMul": (1, 2, 4, 5, 6, 7),
-                   "QGemm": (1, 2, 4, 5, 7, 8), "QLinearGlobalAveragePool": (1, 2, 3, 4),
-                   "QLinearAveragePool": (1, 2, 3, 4), "QLinearConcat": (0, 1), "QLinearSigmoid": (1, 2, 3, 4),
-                   "Clip": (1, 2), "HardSigmoid": ()}  # fmt: skip
-"""Inputs that are scales, zero points or bounds: not parameters."""
 
 
 def _activation_name(node: Node, graph: Graph) -> str:

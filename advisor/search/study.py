@@ -42,7 +42,8 @@ class TargetStudy:
     def __init__(self, space: SearchSpace, objectives: Sequence[str], seed: int) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.space, self.objectives, self._seed = space, tuple(objectives), seed
-        directions = ["maximize" if name == "accuracy" else "minimize" for name in objectives]
+        best = optuna.study.StudyDirection
+        directions = [best.MAXIMIZE if name == "accuracy" else best.MINIMIZE for name in objectives]
         self._study = optuna.create_study(directions=directions, sampler=self._sampler(0))
         self._open: dict[int, optuna.Trial] = {}
         self._anchors = list(anchors(space))

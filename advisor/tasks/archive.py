@@ -55,7 +55,7 @@ def read_archive(path: Path, kind: TaskKind) -> Read:
         parts[split] = Part(x, arrays[f"y_{split}"], _groups(arrays, split, len(x), where))
     rate_hz, notes = 0, []
     if form == "waveform":
-        rate_hz, note = _rate(arrays, parts["train"].x.shape[1], where)
+        rate_hz, note = rate_of(arrays, parts["train"].x.shape[1], where)
         notes = [note] if note else []
     classes = tuple(_text(name) for name in arrays["classes"].ravel()) if "classes" in arrays else ()
     return Read(where, form, parts["train"], parts.get("val"), parts["test"], classes, rate_hz, notes=tuple(notes))
@@ -73,7 +73,7 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
             members = {m.filename.removesuffix(".npy"): m for m in archive.infolist() if m.filename.endswith(".npy")}
             for name in sorted(wanted & set(members)):
                 with archive.open(members[name]) as member:
-                    size = _declared_bytes(member, f"{path}: {name}")
+                    size = declared(member, f"{path}: {name}")[1]
                 total += size
                 check_size(total, 1, 1, str(path))
                 if members[name].file_size > size + 2**16:
@@ -96,7 +96,8 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def _declared_bytes(member: Any, where: str) -> int:
+def declared(member: Any, where: str) -> tuple[tuple[int, ...], int]:
+    """Shape and bytes of an .npy member by its header, read up to the data."""
     version = npy.read_magic(member)
     reader = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     shape, _, dtype = reader(member)
@@ -108,13 +109,13 @@ def _declared_bytes(member: Any, where: str) -> int:
         raise DataError("not an array of numbers or text", where=where, seen=f"dtype {dtype}, shape {shape}")
     if prod(shape) > MAX_BYTES:  # also of no bytes each, such as empty text
         check_size(prod(shape), 1, 1, where)
-    return prod(shape) * dtype.itemsize
+    return shape, prod(shape) * dtype.itemsize
 
 
 def _shaped(x: NDArray[Any], kind: TaskKind, where: str) -> tuple[Form, NDArray[Any]]:
     if x.dtype.kind not in "biuf":
         raise DataError("samples must be numbers", where=where, seen=f"dtype {x.dtype}")
-    form, shape, allowed = _form(x.shape, kind)
+    form, shape, allowed = form_of(x.shape, kind)
     if not form or 0 in shape[1:]:
         hint = "use `X.transpose(0, 2, 3, 1)`" if allowed.startswith("(N, H") and x.shape[1:2] in ((1,), (3,)) else ""
         raise DataError(f"not {kind} data", where=where, seen=f"shape {x.shape}", allowed=allowed, next=hint)
@@ -133,7 +134,7 @@ def _floats(x: NDArray[Any]) -> NDArray[np.float32]:
         return x.astype(np.float32)
 
 
-def _form(shape: tuple[int, ...], kind: TaskKind) -> tuple[Form | None, tuple[int, ...], str]:
+def form_of(shape: tuple[int, ...], kind: TaskKind) -> tuple[Form | None, tuple[int, ...], str]:
     """The form an array of `shape` has for `kind`, the shape it gets, and the shapes allowed."""
     rank = len(shape)
     if kind == "image-classification":
@@ -167,7 +168,7 @@ def _groups(arrays: dict[str, NDArray[Any]], split: str, count: int, where: str)
     return None
 
 
-def _rate(arrays: dict[str, NDArray[Any]], samples: int, where: str) -> tuple[int, str]:
+def rate_of(arrays: dict[str, NDArray[Any]], samples: int, where: str) -> tuple[int, str]:
     if "rate" not in arrays:
         nearer = min(_RATES_HZ, key=lambda hz: abs(hz - samples))
         return nearer, f"no `rate` in the file: waveforms of {samples} samples taken as {nearer} Hz"

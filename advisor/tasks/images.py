@@ -34,7 +34,7 @@ def read_images(path: Path) -> Read:
     for split, files in tree.files.items():
         kept = []
         for file, label in files:
-            size = _size(file, tree)
+            size = shorter_side(file, tree)
             if size:
                 kept.append((file, label))
                 sizes.append(size)
@@ -43,8 +43,7 @@ def read_images(path: Path) -> Read:
         seen = "; ".join(tree.notes()) or "no files"
         raise DataError("no pictures in the class folders", where=str(path), seen=seen, allowed="files Pillow can read",
                         next=_hint(path))  # fmt: skip
-    side = max(SMALLEST_SIDE, min(LARGEST_SIDE, int(np.median(sizes))))
-    side -= side % 8 if side > 16 else 0
+    side = common_side(sizes)
     check_size(len(sizes), 3 * side * side, 4, str(path))
     parts = {split: _part(files, side, tree) for split, files in tree.files.items()}
     if all(bool((part.x == part.x[..., :1]).all()) for part in parts.values()):
@@ -52,6 +51,12 @@ def read_images(path: Path) -> Read:
     note = f"{plural(sum(len(p.y) for p in parts.values()), 'picture')} read at {side}×{side} (stretched, not cropped)"
     train = parts.get("all") or parts["train"]
     return Read(str(path), "image", train, parts.get("val"), parts.get("test"), notes=(*tree.notes(), note))
+
+
+def common_side(sizes: list[int]) -> int:
+    """The side that pictures with these shorter sides are read at."""
+    side = max(SMALLEST_SIDE, min(LARGEST_SIDE, int(np.median(sizes))))
+    return side - (side % 8 if side > 16 else 0)
 
 
 def _hint(path: Path) -> str:
@@ -64,7 +69,7 @@ def _part(files: list[tuple[Path, str]], side: int, tree: Tree) -> Part:
     x = np.empty((len(files), side, side, 3), np.uint8)
     labels: list[str] = []
     for file, label in files:
-        picture = _pixels(file, side)
+        picture = pixels(file, side)
         if picture is None:
             tree.skipped["corrupt picture"] += 1
         else:
@@ -80,7 +85,7 @@ def _open(file: Path) -> Any:
     return Image.open(file, formats=[name for name in Image.OPEN if name not in _UNSAFE_FORMATS])
 
 
-def _size(file: Path, tree: Tree) -> int | None:
+def shorter_side(file: Path, tree: Tree) -> int | None:
     """The shorter side from the file's header, or None with the reason counted."""
     try:
         length = file.stat().st_size
@@ -101,7 +106,7 @@ def _size(file: Path, tree: Tree) -> int | None:
     return min(width, height) or None
 
 
-def _pixels(file: Path, side: int) -> NDArray[np.uint8] | None:
+def pixels(file: Path, side: int) -> NDArray[np.uint8] | None:
     """(side, side, 3), or None where the file is corrupt."""
     from PIL import Image, ImageOps
 

@@ -18,8 +18,8 @@ from specs.errors import DataError
 HIGHEST_RATE_HZ = 16_000
 """Recordings at higher rates are resampled to this one: what microphones of small devices deliver."""
 LONGEST_S = 5.0
-_RATES_HZ = (1_000, 384_000)
-_MAX_FILE_BYTES = 64 * 1024**2
+RATES_HZ = (1_000, 384_000)
+MAX_FILE_BYTES = 64 * 1024**2
 
 Clip = tuple[NDArray[np.int16], int, str]  # mono samples, rate, class
 
@@ -51,10 +51,9 @@ def read_sounds(path: Path) -> Read:
         seen = "; ".join(tree.notes()) or "no files"
         raise DataError("no recordings in the class folders", where=str(path), seen=seen, allowed="PCM or float .wav",
                         next="convert them with `ffmpeg -i IN OUT.wav`")  # fmt: skip
-    rates, counts = np.unique([rate for _, rate, _ in every], return_counts=True)
-    rate_hz = min(HIGHEST_RATE_HZ, int(rates[counts.argmax()]))
+    rates = np.unique([rate for _, rate, _ in every])
     seconds = [len(clip) / rate for clip, rate, _ in every]
-    length_s = min(LONGEST_S, ceil(round(float(np.quantile(seconds, 0.95)) * 10, 3)) / 10)
+    rate_hz, length_s = common_length([rate for _, rate, _ in every], seconds)
     samples = round(length_s * rate_hz)
     check_size(len(every), samples, 2, str(path))
     notes = [*tree.notes(), f"{plural(len(every), 'recording')} read as {length_s:g} s at {rate_hz} Hz, mono"]
@@ -66,6 +65,13 @@ def read_sounds(path: Path) -> Read:
     parts = {split: _part(part, rate_hz, samples) for split, part in clips.items()}
     train = parts.get("all") or parts["train"]
     return Read(str(path), "waveform", train, parts.get("val"), parts.get("test"), rate_hz=rate_hz, notes=tuple(notes))
+
+
+def common_length(rates_hz: list[int], seconds: list[float]) -> tuple[int, float]:
+    """The rate and the length in seconds that recordings of these are brought to."""
+    rates, counts = np.unique(rates_hz, return_counts=True)
+    rate_hz = min(HIGHEST_RATE_HZ, int(rates[counts.argmax()]))
+    return rate_hz, min(LONGEST_S, ceil(round(float(np.quantile(seconds, 0.95)) * 10, 3)) / 10)
 
 
 def _part(clips: list[Clip], rate_hz: int, samples: int) -> Part:
@@ -95,7 +101,7 @@ def _wave(file: Path, tree: Tree) -> tuple[NDArray[np.int16], int] | None:
         tree.skipped["not a .wav"] += 1
         return None
     try:
-        if file.stat().st_size > _MAX_FILE_BYTES:
+        if file.stat().st_size > MAX_FILE_BYTES:
             tree.skipped["recording too large"] += 1
             return None
         # from memory, so that a header that lies about its length cannot make anyone allocate it
@@ -103,8 +109,8 @@ def _wave(file: Path, tree: Tree) -> tuple[NDArray[np.int16], int] | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # scipy warns of chunks it skips
             rate, sound = wavfile.read(content)
-        if not _RATES_HZ[0] <= rate <= _RATES_HZ[1]:
-            tree.skipped[f"rate outside {_RATES_HZ[0]} to {_RATES_HZ[1]} Hz"] += 1
+        if not RATES_HZ[0] <= rate <= RATES_HZ[1]:
+            tree.skipped[f"rate outside {RATES_HZ[0]} to {RATES_HZ[1]} Hz"] += 1
             return None
         mono = _mono(sound)
     except Exception:  # the parser may raise anything on a hostile file

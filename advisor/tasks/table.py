@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from advisor.tasks.raw import MAX_BYTES, Part, Read, check_size, some
 from specs.errors import DataError
 
-_SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+SPLIT_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 _TIME_FIRST = re.compile(r"t(\d{1,7})_(.+)")
 _TIME_LAST = re.compile(r"(.+)_(\d{1,7})")
 
@@ -54,7 +54,7 @@ def read_table(path: Path) -> Read:
 
 
 def _windows(rows: Iterator[list[str]], header: list[str], where: str) -> Read:
-    label, split, group, readings = _columns(header, where)
+    label, split, group, readings = columns_of(header, where)
     order, shape = layout([header[i] for i in readings], where)
     values, labels, splits, groups = array("f"), [], [], []
     for line, row in enumerate(rows, 2):
@@ -68,25 +68,25 @@ def _windows(rows: Iterator[list[str]], header: list[str], where: str) -> Read:
         labels.append(row[label].strip())
         if split is not None:
             name = row[split].strip().lower()
-            if name not in _SPLITS:
+            if name not in SPLIT_NAMES:
                 raise DataError(
                     "not a split", where=f"{where}: line {line}", seen=row[split], allowed="train, val, test"
                 )
-            splits.append(_SPLITS[name])
+            splits.append(SPLIT_NAMES[name])
         if group is not None:
             groups.append(row[group].strip())
         if len(values) * 4 > MAX_BYTES:
             check_size(len(values), 1, 4, where)
     flat = np.frombuffer(values.tobytes(), np.float32).reshape(len(labels), len(readings))
     x = np.ascontiguousarray(flat[:, order]).reshape(len(labels), *shape)
-    whole = Part(x, _labels(labels), np.array(groups) if group is not None else None)
+    whole = Part(x, label_values(labels), np.array(groups) if group is not None else None)
     parts = _parted(whole, np.array(splits)) if splits else {"train": whole}
     if "train" not in parts:
         raise DataError("no window for training", where=f"{where}: column split", seen=sorted(set(splits)))
     return Read(where, "series", parts["train"], parts.get("val"), parts.get("test"))
 
 
-def _columns(header: list[str], where: str) -> tuple[int, int | None, int | None, list[int]]:
+def columns_of(header: list[str], where: str) -> tuple[int, int | None, int | None, list[int]]:
     """Indexes of label, split, group and readings."""
     lower = [name.lower() for name in header]
     if not any(header) or all(_is_number(name) for name in header):
@@ -143,7 +143,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _labels(labels: list[str]) -> NDArray[np.str_] | NDArray[np.int64]:
+def label_values(labels: list[str]) -> NDArray[np.str_] | NDArray[np.int64]:
     """Whole numbers as such, so that class 10 follows class 9."""
     if all(re.fullmatch(r"-?\d{1,9}", label) for label in labels):
         return np.array([int(label) for label in labels], np.int64)

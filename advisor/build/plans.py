@@ -1,0 +1,35 @@
+"""How long and how a network is trained, per fidelity. Imports no torch: the coordinator reads it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class TrainPlan:
+    """How long and how. The length is counted in samples seen, never in seconds, so that a run can be repeated."""
+
+    passes: int
+    """Training samples seen in total, augmented copies counted."""
+    min_epochs: int = 8
+    max_epochs: int = 200
+    batch: int = 32
+    learning_rate: float = 1e-2
+    weight_decay: float = 2e-3
+    label_smoothing: float = 0.05
+    patience: float = 0.35
+    """Stop when this share of all epochs passed without a better validation score."""
+    seed: int = 0
+    balanced: bool = False
+    """Weight classes inversely to their frequency: what balanced accuracy and macro F1 ask for."""
+
+    def epochs(self, samples: int) -> int:
+        return int(min(self.max_epochs, max(self.min_epochs, math.ceil(self.passes / max(samples, 1)))))
+
+
+PLANS: dict[str, TrainPlan] = {
+    "short": TrainPlan(passes=32_000),
+    "full": TrainPlan(passes=180_000, min_epochs=20),
+}
+"""Fidelities: what a trial gets, and what a candidate worth it gets."""

@@ -1,0 +1,161 @@
+"""The whole flow on one screen: spec → feasibility → search → front → bundle."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from advisor import plugins
+from advisor.evaluation import OBJECTIVE_METRIC, Evaluation
+from advisor.front import Front, pick
+from advisor.measure.protocol import MeasurePlan
+from advisor.progress import Event, Listener
+from advisor.run import Run, create_run, locked, open_run
+from advisor.search.costing import Pricer
+from advisor.search.loop import Search, artifact_of
+from advisor.search.study import TargetStudy, anchors
+from advisor.search.workers import WorkerPool
+from advisor.space.search_space import SearchSpace, search_space
+from advisor.tasks.base import Task
+from advisor.tasks.load import open_task
+from cost_models.base import CostModel
+from specs.chip import Target
+from specs.errors import SpecError
+from specs.host import cores
+from specs.spec import Spec
+
+FINAL_PLAN = MeasurePlan(seconds=0.7, warmup_s=0.3, processes=3, max_processes=4)
+"""Full protocol for the named picks of a finished search."""
+TOOLS = ("edge-advisor", "torch", "onnx", "onnxruntime", "tensorflow", "ai-edge-litert", "tflite-micro", "optuna",
+         "neural-compressor", "timm", "numpy")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A finished (or resumed and finished) search."""
+
+    run: Run
+    front: Front
+
+    @property
+    def exit_status(self) -> int:
+        return self.front.exit_status
+
+
+def search(spec: Spec, folder: Path | None, listen: Listener) -> Searched:
+    """Search for the spec in a new run directory.
+
+    Raises:
+        SpecError: the spec, its data or its space is unusable; nothing was started.
+    """
+    listen(Event("data", f"reading {spec.task.data}"))
+    task = open_task(spec)
+    spaces = [search_space(spec, target, task.shapes, len(task.classes)) for target in spec.targets]
+    check_runnable(spec)
+    run = create_run(spec, folder, {"data_fingerprint": task.fingerprint, "classes": "\n".join(task.classes),
+                                    **{f"version:{name}": tool_version(name) for name in TOOLS}})  # fmt: skip
+    return _searched(run, task, spaces, listen)
+
+
+def resume(folder: Path, listen: Listener) -> Searched:
+    """Continue an interrupted run where it stopped; nothing is done twice.
+
+    Raises:
+        SpecError: no run there, or its data changed meanwhile.
+    """
+    run = open_run(folder)
+    task = open_task(run.spec)
+    if task.fingerprint != run.ledger.facts().get("data_fingerprint"):
+        raise SpecError("the data changed since the run was started", where=str(folder), next="start a new run")
+    spaces = [search_space(run.spec, target, task.shapes, len(task.classes)) for target in run.spec.targets]
+    return _searched(run, task, spaces, listen)
+
+
+def _searched(run: Run, task: Task, spaces: list[SearchSpace], listen: Listener) -> Searched:
+    spec = run.spec
+    with locked(run.folder):
+        pricer = Pricer(spec, cost_model(), len(task.classes), task.preprocessing().macs)
+        studies = {
+            space.target.id: TargetStudy(space, objectives(spec, space, pricer), spec.search.seed) for space in spaces
+        }
+        elapsed = float(run.ledger.facts().get("elapsed_s", "0"))
+        workers = min(cores(), 4)
+        with WorkerPool(spec.to_dict(), spec.folder.absolute(), workers) as pool:
+            loop = Search(spec, run.folder, run.ledger, studies, pricer, pool, listen, elapsed)
+            loop.run()
+        _finish(run, loop, task, listen)
+    return Searched(run, run.front())
+
+
+def _finish(run: Run, loop: Search, task: Task, listen: Listener) -> None:
+    """Measure the named picks by the full protocol and score the front's members on the test split, once each."""
+    from advisor.evaluate import score_split
+
+    found = run.front()
+    named = {pick(found, name, r.evaluation.target).evaluation.id for r in found.members for name in _NAMED}
+    for row in [*found.members, *found.fallback]:
+        evaluation = row.evaluation
+        target = _target(run.spec, evaluation)
+        if target.is_host and evaluation.id in named and evaluation.details.get("full_protocol") is None:
+            listen(Event("measure", f"{evaluation.id} by the full protocol"))
+            plain = replace(evaluation, details={**evaluation.details, "full_protocol": True})
+            evaluation = loop.measure(plain, target, FINAL_PLAN)
+        if "test_accuracy" not in evaluation.details:
+            listen(Event("test", f"{evaluation.id} on the test split"))
+            artifact = artifact_of(evaluation, run.folder, target)
+            tested = score_split(artifact, evaluation.candidate, task, "test").to_dict()
+            run.ledger.add(replace(evaluation, details={**evaluation.details, "test_accuracy": tested}))
+
+
+_NAMED = ("knee", "accuracy", "latency")
+
+
+def objectives(spec: Spec, space: SearchSpace, pricer: Pricer) -> tuple[str, ...]:
+    """The spec's objectives that the target has figures for: without power states there is no energy to minimise."""
+    probe = next((c for c in map(space.candidate, anchors(space)) if not c.architecture.startswith("timm:")), None)
+    metrics = pricer.before_training(probe, space.target) if probe else None
+    known = [
+        name
+        for name in spec.objectives
+        if name == "accuracy"
+        or (name != "energy" if metrics is None else metrics[OBJECTIVE_METRIC[name]].value is not None)
+    ]
+    return tuple(known) if known else ("accuracy",)
+
+
+def cost_model() -> CostModel:
+    model: CostModel = plugins.load("cost_models", "analytic")()
+    return model
+
+
+def check_runnable(spec: Spec) -> None:
+    """Refuse to search for a target whose runtime cannot be executed here: its artifacts could not be verified.
+
+    Raises:
+        SpecError: naming the target and the runtimes that can.
+    """
+    for target in spec.targets:
+        if target.runtime.id not in plugins.names("runtimes"):
+            able = [name for name in target.chip.runtimes if name in plugins.names("runtimes")]
+            raise SpecError(f"models for {target.runtime.id} cannot be built and verified here", where="targets",
+                            seen=target.id, allowed=", ".join(f"{target.chip.id}:{name}" for name in able) or "none",
+                            next="`advisor feasibility` still answers for it")  # fmt: skip
+
+
+def tool_version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _target(spec: Spec, evaluation: Evaluation) -> Target:
+    return next(target for target in spec.targets if target.id == evaluation.target)
+
+
+def environment() -> dict[str, Any]:
+    """Versions of every tool that shapes an artifact."""
+    return {name: tool_version(name) for name in TOOLS} | {"cpus": os.cpu_count()}

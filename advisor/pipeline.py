@@ -57,6 +57,7 @@ def search(spec: Spec, folder: Path | None, listen: Listener) -> Searched:
     check_runnable(spec)
     run = create_run(spec, folder, {"data_fingerprint": task.fingerprint, "classes": "\n".join(task.classes),
                                     **{f"version:{name}": tool_version(name) for name in TOOLS}})  # fmt: skip
+    listen(Event("run", str(run.folder)))
     return _searched(run, task, spaces, listen)
 
 

@@ -28,7 +28,7 @@ ACCELERATED = {"vela": ("npu",), "neutron": ("npu",), "silabs-mvp": ("npu",), "a
                "edgetpu": ("npu",), "hailort": ("npu",), "rknn": ("npu",), "qnn": ("npu", "dsp", "gpu"),
                "tidl": ("npu", "dsp"), "vx-delegate": ("npu",), "hobot-dnn": ("npu",),
                "tpu-mlir": ("npu",), "tensorrt": ("gpu", "npu"),
-               "neural-art": ("npu",)}  # fmt: skip
+               "stm32cube-ai": ("npu",)}  # fmt: skip
 """Runtimes that run on something other than the CPU, and on what, best first."""
 CPU_ONLY = ("litert", "onnxruntime", "ncnn", "tflm", "esp-nn")
 NO_WINOGRAD = ("tflm", "esp-nn", "silabs-mvp", "litert", "onnxruntime", "vela")
@@ -218,8 +218,8 @@ def _notes(workload: Workload, roofline: _Roofline | str) -> tuple[str, ...]:
         basis = {
             "core": f"latency fitted to {roofline.n} published measurements of this runtime on this core",
             "class": f"latency fitted to {roofline.n} published measurements of this runtime on similar cores",
-            "crossed": "latency inferred: runtime and class of core were measured, but not together",
-            "default": "latency assumed: neither this runtime nor this class of core has published measurements",
+            "crossed": "latency inferred: similar cores were measured, but not with this runtime",
+            "default": "latency assumed: no core like this has published measurements",
         }
         notes.append(basis.get(roofline.basis, f"latency assumed from {roofline.basis}"))
     if workload.unknown_ops:

@@ -38,6 +38,8 @@ _BY_KIND = {"mcu": "mcu-dsp", "mcu+npu": "mcu-vector", "mpu": "a-inorder", "mpu+
 
 def core_class(core: str, chip: Chip | None = None) -> str:
     """The class of a core by its id, or by the kind of chip it sits on where the id says nothing."""
+    if core == "host" and chip is not None and any({"neon", "asimd"} & set(unit.vector) for unit in chip.compute):
+        return "a-outoforder"
     core = core.lower()
     best, length = "", 0
     for name, prefixes in CORE_CLASSES.items():
@@ -75,7 +77,7 @@ class Efficiency:
         logs = [sum(column) for column in zip(*(self.effects[k] for k in keys if k in self.effects), strict=True)]
         n = self.counts.get(f"runtime core:{runtime}|{precision}|{core}", 0)
         n_class = self.counts.get(f"runtime class:{runtime}|{precision}|{kind}", 0)
-        crossed = self.counts.get(f"runtime:{runtime}|{precision}", 0) and self.counts.get(f"class:{kind}", 0)
+        crossed = self.counts.get(f"class:{kind}", 0)
         level = "core" if n else "class" if n_class else "crossed" if crossed else "default"
         family = next((f for f in ("mcu", "a-", "x86") if kind.startswith(f)), "")
         factor = self.factors.get(f"{level}:{family}", self.factors[level])

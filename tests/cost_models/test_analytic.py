@@ -23,7 +23,7 @@ from specs.chip import Target
 METRICS = {"latency_ms", "peak_ram_bytes", "flash_bytes", "energy_mj", "power_mw"}
 MODEL: CostModel = AnalyticModel()
 Make = Callable[..., Target]
-TARGETS = [("cortex-m4", "tflm"), ("cortex-m7", "stm32cube-ai"), ("cortex-a72", "litert"), 
+TARGETS = [("cortex-m4", "tflm"), ("cortex-m7", "stm32cube-ai"), ("cortex-a72", "litert"),
            ("cortex-a53", "onnxruntime"), ("cortex-m55", "tflm"), ("nothing-known", "tflm")]  # fmt: skip
 
 

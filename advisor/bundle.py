@@ -1,0 +1,271 @@
+"""The deployable directory of one evaluation: written here, and verified here without trusting anything in it.
+
+Layout: `model.onnx|.tflite` (and `model_data.h` for microcontrollers), `manifest.json`, `labels.txt`, `predict.py`,
+`preprocess.py`, `parity.npz` (raw samples and the logits expected for them), `test.npz` (the test split, where it is
+small enough), `SHA256SUMS` over all of them.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+import zipfile
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from advisor import plugins
+from advisor.evaluate import input_shape
+from advisor.front import Ranked, row_info
+from advisor.model import Artifact, Runtime, sha256_file
+from advisor.run import Run
+from advisor.search.loop import artifact_of
+from advisor.tasks.apply import apply
+from advisor.tasks.load import open_task
+from advisor.tasks.score import score
+from cost_models.estimate import Estimate
+from specs import catalog
+from specs.errors import SpecError, VerificationError
+
+SCHEMA = 1
+SUMS = "SHA256SUMS"
+PARITY_SAMPLES = 32
+MAX_TEST_BYTES = 32 * 1024 * 1024
+MAX_ARRAY_BYTES = 512 * 1024 * 1024
+MAX_MANIFEST_BYTES = 4 * 1024 * 1024
+TOLERANCE = {"fp32": 1e-3, "fp16": 1e-2, "int8": 0.05}
+"""Largest logit difference allowed, as a share of the largest logit: rounding of float kernels between machines, and
+for int8 the last-bit differences between kernels that published comparisons show in most outputs."""
+
+
+def export_bundle(run: Run, row: Ranked, out: Path) -> Path:
+    """Write the bundle of an evaluation into the new or empty directory `out`.
+
+    Raises:
+        SpecError: `out` is taken, or the evaluation has no artifact.
+        VerificationError: the artifact changed since it was evaluated.
+    """
+    evaluation = row.evaluation
+    target = catalog.target(evaluation.target)
+    if not evaluation.artifact:
+        raise SpecError("this evaluation has no model file", seen=evaluation.id, next="pick one that was trained")
+    artifact = artifact_of(evaluation, run.folder, target)
+    if not artifact.path.is_file() or sha256_file(artifact.path) != evaluation.artifact_sha256:
+        raise VerificationError("the model file changed since it was evaluated", seen=str(artifact.path))
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise SpecError("the output directory is taken", seen=str(out), next="name a new one with --out")
+    task = open_task(run.spec)
+    part = out.with_name(f"{out.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    model_name = f"model{artifact.path.suffix}"
+    shutil.copyfile(artifact.path, part / model_name)
+    if target.runtime.id == "tflm":
+        (part / "model_data.h").write_text(c_header(artifact.path.read_bytes()), "utf-8")
+    numbers = task.preprocessing(evaluation.candidate.shape).numbers
+    raw, labels = task.raw("test"), task.load("test").y  # type: ignore[attr-defined]  # every task of ours has raw
+    session = _open(target.runtime.id, artifact.path, artifact.layout, artifact.quantization)
+    logits = _logits(session, numbers, raw, input_shape(evaluation.candidate))
+    count = min(PARITY_SAMPLES, len(raw))
+    np.savez_compressed(part / "parity.npz", raw=raw[:count], logits=logits[:count])
+    if raw.nbytes <= MAX_TEST_BYTES:
+        np.savez_compressed(part / "test.npz", raw=raw, labels=labels)
+    tested = score(run.spec.task.metric, np.asarray(logits.argmax(1), np.int64), labels)
+    (part / "labels.txt").write_text("".join(f"{name}\n" for name in task.classes), "utf-8")
+    for source, name in (("advisor.deploy:predict.py", "predict.py"), ("advisor.tasks:apply.py", "preprocess.py")):
+        package, _, file = source.partition(":")
+        (part / name).write_text(resources.files(package).joinpath(file).read_text("utf-8"), "utf-8")
+    info = row_info(row)
+    facts = run.ledger.facts()
+    manifest = {
+        "schema": SCHEMA,
+        "name": run.spec.name,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "spec_id": run.spec.id,
+        "spec": run.spec.to_dict(),
+        "evaluation": evaluation.id,
+        "description": info["description"],
+        "candidate": info["candidate"],
+        "fidelity": evaluation.fidelity,
+        "target": evaluation.target,
+        "runtime": target.runtime.id,
+        "model": {
+            "file": model_name,
+            "sha256": evaluation.artifact_sha256,
+            "bytes": artifact.size_bytes,
+            "layout": artifact.layout,
+            "input_shape": list(input_shape(evaluation.candidate)),
+            "quantization": evaluation.candidate.quantization,
+        },
+        "labels": list(task.classes),
+        "preprocessing": {
+            "words": task.preprocessing(evaluation.candidate.shape).words,
+            "numbers": numbers,
+            "raw_shape": list(raw.shape[1:]),
+            "raw_dtype": str(raw.dtype),
+        },
+        "figures": info["metrics"],
+        "margins": info["margins"],
+        "details": info["details"],
+        "test": {"metric": run.spec.task.metric, "figure": tested.to_dict(), "stored": raw.nbytes <= MAX_TEST_BYTES},
+        "parity": {"samples": count, "tolerance": TOLERANCE[evaluation.candidate.precision]},
+        "data": {"source": run.spec.task.data, "fingerprint": facts.get("data_fingerprint", "")},
+        "tools": {k.partition(":")[2]: v for k, v in facts.items() if k.startswith("version:")},
+    }
+    (part / "manifest.json").write_text(json.dumps(manifest, indent=1, allow_nan=False) + "\n", "utf-8")
+    write_sums(part)
+    if out.exists():
+        out.rmdir()
+    part.replace(out)
+    return out
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was checked, one line each; constructing one means that everything passed."""
+
+    folder: Path
+    checks: tuple[str, ...]
+    test: Estimate
+
+
+def verify_bundle(folder: Path) -> Verified:
+    """Recompute every hash, run the model on the parity vectors and the test split. Runs no code of the bundle.
+
+    Raises:
+        SpecError: not a bundle.
+        VerificationError: a byte, an output or a figure differs.
+    """
+    if not (folder / SUMS).is_file() or not (folder / "manifest.json").is_file():
+        raise SpecError("not a bundle", seen=str(folder), allowed="a directory made by `advisor export`")
+    checks = [check_sums(folder)]
+    manifest = _manifest(folder)
+    try:
+        return _run_checks(folder, manifest, checks)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise VerificationError("the manifest does not describe this bundle", where=str(folder),
+                                seen=f"{type(error).__name__}: {error}") from error  # fmt: skip
+
+
+def _run_checks(folder: Path, manifest: dict[str, Any], checks: list[str]) -> Verified:
+    model = manifest["model"]
+    path = _inside(folder, model["file"])
+    if sha256_file(path) != model["sha256"]:
+        raise VerificationError("the model is not the evaluated one", where=path.name)
+    numbers, shape = manifest["preprocessing"]["numbers"], tuple(model["input_shape"])
+    session = _open(manifest["runtime"], path, model["layout"], model["quantization"])
+    vectors = _arrays(_inside(folder, "parity.npz"))
+    raw, expected = vectors["raw"], vectors["logits"]
+    found = _logits(session, numbers, raw, shape)
+    worst = float(np.abs(found - expected).max() / max(float(np.abs(expected).max()), 1e-9))
+    tolerance = float(manifest["parity"]["tolerance"])
+    if found.shape != expected.shape or not worst <= tolerance:
+        raise VerificationError("outputs differ from the parity vectors", where=path.name,
+                                seen=f"{worst:.2g} of the largest logit", allowed=f"{tolerance:g}")  # fmt: skip
+    checks.append(f"{len(raw)} parity vectors within {worst:.1e} of the largest logit (allowed {tolerance:g})")
+    recorded = Estimate.from_dict(manifest["test"]["figure"])
+    if not manifest["test"]["stored"]:
+        checks.append("test split not stored in the bundle (too large): recorded figure not recomputed")
+        return Verified(folder, tuple(checks), recorded)
+    split = _arrays(_inside(folder, "test.npz"))
+    raw, labels = split["raw"], split["labels"]
+    tested = score(manifest["test"]["metric"], np.asarray(_logits(session, numbers, raw, shape).argmax(1)), labels)
+    allowed = 0.0 if tolerance <= TOLERANCE["fp32"] else max(0.005, 1.5 / max(len(labels), 1))
+    if tested.value is None or recorded.value is None or abs(tested.value - recorded.value) > allowed + 1e-9:
+        raise VerificationError("the test figure differs", seen=tested.value, allowed=f"{recorded.value} ± {allowed:g}")
+    checks.append(f"{manifest['test']['metric']} {tested.value:.4f} on {len(labels)} test samples, as recorded")
+    return Verified(folder, tuple(checks), tested)
+
+
+def write_sums(folder: Path) -> None:
+    (folder / SUMS).write_text(_sums(folder), "utf-8")
+
+
+def check_sums(folder: Path) -> str:
+    """Every file listed is there unaltered, and nothing else is.
+
+    Raises:
+        VerificationError: naming the first file that is altered, missing or extra.
+    """
+    expected = _sums(folder)
+    recorded = (folder / SUMS).read_bytes()
+    if recorded == expected.encode():
+        return f"{expected.count(chr(10))} files unaltered"
+    listed = {line.partition("  ")[2]: line for line in recorded.decode("utf-8", "replace").split("\n") if line}
+    actual = {line.partition("  ")[2]: line for line in expected.split("\n") if line}
+    for name in sorted(set(actual) | set(listed)):
+        if listed.get(name) == actual.get(name):
+            continue
+        what = "file was altered" if name in listed and name in actual else "file is missing"
+        what = what if name in listed else "file is not in the list of hashes"
+        raise VerificationError(what, where=str(folder), seen=name, next="export the bundle again")
+    raise VerificationError("the list of hashes was altered", where=str(folder / SUMS), next="export the bundle again")
+
+
+def _sums(folder: Path) -> str:
+    names = sorted(path.name for path in folder.iterdir() if path.name not in (SUMS, "__pycache__"))
+    return "".join(f"{sha256_file(_inside(folder, name))}  {name}\n" for name in names)
+
+
+def c_header(data: bytes) -> str:
+    """A TFLite file as a C array for firmware, aligned as TFLM needs it."""
+    rows = [", ".join(f"0x{byte:02x}" for byte in data[i : i + 16]) for i in range(0, len(data), 16)]
+    body = ",\n  ".join(rows)
+    return (
+        "#pragma once\n#include <stdalign.h>\n\n"
+        f"alignas(16) static const unsigned char model_data[] = {{\n  {body}\n}};\n"
+        f"static const unsigned int model_data_len = {len(data)};\n"
+    )
+
+
+def _open(runtime_id: str, path: Path, layout: Any, quantization: str) -> Any:
+    runtime: Runtime = plugins.load("runtimes", runtime_id)()
+    return runtime.open(Artifact(path, runtime_id, quantization, layout, "", 0))
+
+
+def _logits(session: Any, numbers: dict[str, Any], raw: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    x = apply(numbers, raw)
+    found: NDArray[np.float32] = session.run(x.reshape(len(x), *shape))
+    return found
+
+
+def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """An .npz of the bundle, its unpacked size bounded and nothing unpickled."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+        if size > MAX_ARRAY_BYTES:
+            raise VerificationError(
+                "arrays too large", where=path.name, seen=f"{size} bytes", allowed=str(MAX_ARRAY_BYTES)
+            )
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (zipfile.BadZipFile, OSError, EOFError) as error:
+        raise VerificationError("not an array file", where=path.name, seen=str(error)) from None
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    path = _inside(folder, "manifest.json")
+    if path.stat().st_size > MAX_MANIFEST_BYTES:
+        raise VerificationError("the manifest is too large", where=str(path))
+    try:
+        manifest = json.loads(path.read_text("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise VerificationError("the manifest is not JSON", where=str(path), seen=str(error)) from None
+    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
+        seen = manifest.get("schema") if isinstance(manifest, dict) else manifest
+        raise SpecError("bundle of another version", where=str(path), seen=seen, allowed=str(SCHEMA))
+    return manifest
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """A plain file directly in the bundle: no paths, no links."""
+    path = folder / name
+    if Path(name).name != name or path.is_symlink() or not path.is_file():
+        raise VerificationError("not a plain file of the bundle", where=str(folder), seen=name)
+    return path

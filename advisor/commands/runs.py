@@ -1,0 +1,150 @@
+"""`search`, `resume`, `front`, `export`, `verify`: a run from its start to the bundle."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from advisor.commands.common import PICKS, Parsers, add_json, print_json
+from specs.errors import AdvisorError
+from specs.spec import load_spec
+
+if TYPE_CHECKING:
+    from advisor.pipeline import Searched
+
+
+def add(parsers: Parsers) -> None:
+    search = parsers.add_parser("search", help="search architecture × pruning × quantization within the spec's budget")
+    search.add_argument("spec", type=Path)
+    search.add_argument("--run", type=Path, metavar="DIR", dest="folder", help="run directory (default: runs/NAME)")
+    search.add_argument("--anyway", action="store_true", help="search although feasibility proves it in vain")
+    add_json(search)
+    search.set_defaults(run=run_search)
+
+    resume = parsers.add_parser("resume", help="continue an interrupted run")
+    resume.add_argument("folder", type=Path, metavar="RUN")
+    add_json(resume)
+    resume.set_defaults(run=run_resume)
+
+    front = parsers.add_parser("front", help="the Pareto front of a run")
+    front.add_argument("folder", type=Path, metavar="RUN")
+    front.add_argument("--all", action="store_true", help="every trained candidate, not only the front")
+    add_json(front)
+    front.set_defaults(run=run_front)
+
+    export = parsers.add_parser("export", help="write the bundle of one candidate")
+    export.add_argument("folder", type=Path, metavar="RUN")
+    export.add_argument("--pick", default="knee", help=f"{PICKS} (default: knee)")
+    export.add_argument("--target", help="which target's, where the run has several")
+    export.add_argument("--out", type=Path, metavar="DIR", help="where to (default: bundles/NAME-ID)")
+    add_json(export)
+    export.set_defaults(run=run_export)
+
+    verify = parsers.add_parser("verify", help="prove that a bundle is what its manifest says")
+    verify.add_argument("bundle", type=Path)
+    add_json(verify)
+    verify.set_defaults(run=run_verify)
+
+
+def run_search(args: argparse.Namespace) -> int:
+    from advisor.feasibility.assess import assess
+    from advisor.pipeline import search
+    from advisor.progress import Event, StatusLine
+    from advisor.report.feasibility import as_text, feasibility_info
+    from advisor.tasks.peek import peek
+
+    spec = load_spec(args.spec)
+    report = assess(spec, peek(spec))
+    if report.exit_status and not args.anyway:
+        info = feasibility_info(report)
+        print_json(info) if args.json else print(as_text(info))
+        return int(report.exit_status)
+    status = StatusLine()
+
+    def listen(event: Event) -> None:
+        if event.stage == "run":
+            args.folder = event.text  # what an interruption names as resumable
+        status(event)
+
+    try:
+        return _ended(args, search(spec, args.folder, listen))
+    finally:
+        status.close()
+
+
+def run_resume(args: argparse.Namespace) -> int:
+    from advisor.pipeline import resume
+    from advisor.progress import StatusLine
+
+    status = StatusLine()
+    try:
+        return _ended(args, resume(args.folder, status))
+    finally:
+        status.close()
+
+
+def _ended(args: argparse.Namespace, searched: Searched) -> int:
+    from advisor.front import front_info
+    from advisor.report.front import front_text
+
+    info = front_info(searched.run.spec, searched.front)
+    if args.json:
+        print_json({**info, "run": str(searched.run.folder)})
+    else:
+        print(front_text(searched.run.spec, info))
+        print(f"\nrun: {searched.run.folder}")
+        if searched.front.members:
+            print(f"next: advisor export {searched.run.folder} --pick knee")
+    return searched.exit_status
+
+
+def run_front(args: argparse.Namespace) -> int:
+    from advisor.front import front_info
+    from advisor.report.front import front_text
+    from advisor.run import open_run
+
+    run = open_run(args.folder, read_only=True)
+    found = run.front()
+    info = front_info(run.spec, found)
+    if args.json:
+        print_json(info)
+    else:
+        print(front_text(run.spec, info, every=args.all))
+    return found.exit_status
+
+
+def run_export(args: argparse.Namespace) -> int:
+    from advisor.bundle import export_bundle, verify_bundle
+    from advisor.front import pick
+    from advisor.run import open_run
+
+    run = open_run(args.folder, read_only=True)
+    row = pick(run.front(), args.pick, args.target)
+    out = args.out or Path("bundles") / f"{run.spec.name}-{row.evaluation.id}"
+    export_bundle(run, row, out)
+    verified = verify_bundle(out)
+    if args.json:
+        print_json({"schema": 1, "bundle": str(out), "evaluation": row.evaluation.id, "checks": list(verified.checks)})
+    else:
+        print(f"{out}: {row.evaluation.candidate.describe()} for {row.evaluation.target}")
+        print("\n".join(f"  verified: {check}" for check in verified.checks))
+    return 0
+
+
+def run_verify(args: argparse.Namespace) -> int:
+    from advisor.bundle import verify_bundle
+
+    try:
+        verified = verify_bundle(args.bundle)
+    except AdvisorError as error:
+        if args.json:
+            print_json({"schema": 1, "bundle": str(args.bundle), "ok": False, "error": str(error)})
+        raise
+    if args.json:
+        print_json({"schema": 1, "bundle": str(args.bundle), "ok": True, "checks": list(verified.checks),
+                    "test": verified.test.to_dict()})  # fmt: skip
+    else:
+        print(f"{args.bundle}: verified")
+        print("\n".join(f"  {check}" for check in verified.checks))
+    return 0

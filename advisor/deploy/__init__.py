@@ -1,0 +1,1 @@
+"""Files copied into bundles as they are. They import numpy and one runtime, nothing of ours."""

@@ -1,0 +1,120 @@
+"""Runs the model of this bundle on raw samples. Needs numpy and the runtime named in manifest.json, nothing else.
+
+    python predict.py samples.npy          # (N, ...) or one sample, as described in manifest.json: preprocessing
+    python predict.py parity.npz           # an .npz is read by its array `raw`
+
+From Python: `from predict import Model; Model().predict(samples)` gives (labels, probabilities).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+try:
+    from preprocess import apply  # beside this file in the bundle
+except ImportError:  # read inside the product's own package
+    from advisor.tasks.apply import apply
+
+
+class Model:
+    """The bundle's model, opened once."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        folder = folder or Path(__file__).resolve().parent
+        self.manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text("utf-8"))
+        model = self.manifest["model"]
+        self.labels: list[str] = self.manifest["labels"]
+        self._shape = tuple(model["input_shape"])
+        self._layout = model["layout"]
+        open_with = {"onnxruntime": _onnxruntime, "litert": _litert, "tflm": _tflm}[self.manifest["runtime"]]
+        self._run = open_with(str(folder / model["file"]))
+
+    def logits(self, raw: Any) -> Any:
+        """(N, ...) raw samples → (N, classes) float32."""
+        x = apply(self.manifest["preprocessing"]["numbers"], raw).reshape(-1, *self._shape)
+        if self._layout == "NCHW":
+            x = np.ascontiguousarray(x.transpose(0, 3, 1, 2))
+        return np.concatenate([self._run(row[None]) for row in x])
+
+    def predict(self, raw: Any) -> tuple[list[str], Any]:
+        """Labels, and probabilities (N, classes), of raw samples."""
+        logits = self.logits(raw)
+        odds = np.exp(logits - logits.max(1, keepdims=True))
+        return [self.labels[i] for i in logits.argmax(1)], odds / odds.sum(1, keepdims=True)
+
+
+def _onnxruntime(path: str) -> Any:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return lambda x: np.asarray(session.run(None, {name: x})[0], np.float32)
+
+
+def _litert(path: str) -> Any:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=path, num_threads=1)
+    interpreter.allocate_tensors()
+    source, sink = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+
+    def run(x: Any) -> Any:
+        interpreter.set_tensor(source["index"], _quantize(x, *source["quantization"], source["dtype"]))
+        interpreter.invoke()
+        return _dequantize(interpreter.get_tensor(sink["index"]), *sink["quantization"])
+
+    return run
+
+
+def _tflm(path: str) -> Any:
+    from tflite_micro.python.tflite_micro import runtime
+
+    interpreter = runtime.Interpreter.from_file(path)
+    source, sink = interpreter.get_input_details(0), interpreter.get_output_details(0)
+
+    def numbers(details: dict[str, Any]) -> tuple[float, int]:
+        found = details["quantization_parameters"]
+        return (float(found["scales"][0]), int(found["zero_points"][0])) if len(found["scales"]) else (0.0, 0)
+
+    def run(x: Any) -> Any:
+        interpreter.set_input(_quantize(x, *numbers(source), source["dtype"]), 0)
+        interpreter.invoke()
+        return _dequantize(np.asarray(interpreter.get_output(0)).copy(), *numbers(sink))
+
+    return run
+
+
+def _quantize(x: Any, scale: float, zero: int, dtype: Any) -> Any:
+    if not scale:
+        return x.astype(dtype)
+    info = np.iinfo(dtype)
+    return np.clip(np.rint(x / scale) + zero, info.min, info.max).astype(dtype)
+
+
+def _dequantize(y: Any, scale: float, zero: int) -> Any:
+    y = y.reshape(1, -1).astype(np.float32)
+    return (y - zero) * np.float32(scale) if scale else y
+
+
+def main(arguments: list[str]) -> int:
+    if len(arguments) != 1:
+        print(__doc__)
+        return 2
+    loaded = np.load(arguments[0], allow_pickle=False)
+    raw = loaded["raw"] if hasattr(loaded, "files") else loaded
+    model = Model()
+    natural = len(model.manifest["preprocessing"]["raw_shape"])
+    if raw.ndim == natural:
+        raw = raw[None]
+    for label, odds in zip(*model.predict(raw), strict=True):
+        print(f"{label}\t{odds.max():.4f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

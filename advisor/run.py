@@ -43,7 +43,7 @@ def create_run(spec: Spec, folder: Path | None, facts: dict[str, str]) -> Run:
     Raises:
         SpecError: the folder holds something already or cannot be made.
     """
-    folder = folder or _free(Path("runs") / spec.name)
+    folder = folder or free_path(Path("runs") / spec.name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
@@ -96,7 +96,8 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _free(base: Path) -> Path:
+def free_path(base: Path) -> Path:
+    """`base`, or the first of `base-2`, `base-3`, … that does not exist."""
     candidate, number = base, 2
     while candidate.exists():
         candidate, number = base.with_name(f"{base.name}-{number}"), number + 1

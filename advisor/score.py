@@ -62,8 +62,9 @@ def complete(spec: Spec, target: Target, metrics: Mapping[str, Estimate]) -> Met
         result["battery_d"] = battery_days(
             limit.battery, result["energy_mj"], result["latency_ms"], target.chip, spec.pipeline_ms
         )
-    if spec.limit("unit_cost"):
-        result["unit_cost_usd"] = unit_cost(target.chip)
+    cost = spec.limit("unit_cost")
+    if cost:
+        result["unit_cost_usd"] = unit_cost(target.chip, cost.volume)
     return result
 
 

@@ -12,7 +12,7 @@ from cost_models.estimate import Costs, Estimate, Item, LayerCost
 from cost_models.extract import group_of
 from cost_models.flash import flash_items
 from cost_models.measurement import Measurement
-from cost_models.memory import ram_items, total
+from cost_models.memory import TFLM_FAMILY, ram_items, total
 from cost_models.support import unsupported
 from cost_models.workload import KINDS, Operator, Workload
 from specs import catalog
@@ -41,6 +41,13 @@ NPU_EFFICIENCY = 0.25
 """Share of its makers' peak an accelerator reaches on small networks, where nothing was measured: 0.05 to 0.9 seen."""
 NPU_FACTOR = 5.0
 NPU_CALL_MS = 0.003
+X86_EFFICIENCY = (0.3, 0.08, 0.1)
+"""Shares of one core's peak that vectorised x86 kernels reach in conv, dwconv, dense, where the runtime was not
+measured: what was (ncnn on cores without dot products) says little of kernels that have them."""
+X86_FACTOR = 5.0
+X86_CALL_MS = 0.0005
+X86_BYTES_S = 8e9
+"""Bytes of element-wise work one core gets through in a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +166,12 @@ def _roofline(target: Target, precision: Precision) -> _Roofline | str:
                          "assumed", 0, "a share of the maker's peak")  # fmt: skip
     if not unit.clock_hz:
         return f"the clock of {unit.name} is unknown"
+    unmeasured = f"runtime class:{target.runtime.id}|{precision}|x86" not in data.counts
+    scalar = target.runtime.id in TFLM_FAMILY  # whose kernels for x86 are the plain reference ones
+    if kind == "x86" and peak and unmeasured and not scalar:
+        rates = [1e3 * unit.count / (peak * share) for share in X86_EFFICIENCY]
+        return _Roofline((rates[0], rates[1], rates[2]), 1e3 / X86_BYTES_S, X86_CALL_MS, per_moved, X86_FACTOR,
+                         "assumed", 0, "a share of the core's peak")  # fmt: skip
     found = data.cycles(target.runtime.id, unit.core, kind, precision)
     ms = 1e3 / unit.clock_hz
     # no fitted rate beats the core: one core's share of the peak is the floor of a MAC's cost
@@ -212,16 +225,26 @@ def _costs(workload: Workload, target: Target, roofline: _Roofline | str) -> Cos
     return Costs(metrics, items, (), unsupported(workload, target.runtime), _notes(workload, roofline))
 
 
+def basis(target: Target) -> str:
+    """What latency figures on a target rest on, in a sentence; of int8 where the runtime has it."""
+    precision: Precision = "int8" if "int8" in target.runtime.precisions else "fp32"
+    roofline = _roofline(target, precision)
+    return f"none: {roofline}" if isinstance(roofline, str) else _basis(roofline)
+
+
+def _basis(roofline: _Roofline) -> str:
+    many = "" if roofline.n == 1 else "s"
+    sentences = {
+        "core": f"latency fitted to {roofline.n} published measurement{many} of this runtime on this core",
+        "class": f"latency fitted to {roofline.n} published measurement{many} of this runtime on similar cores",
+        "crossed": "latency inferred: similar cores were measured, but not with this runtime",
+        "default": "latency assumed: no core like this has published measurements",
+    }
+    return sentences.get(roofline.basis, f"latency assumed from {roofline.basis}")
+
+
 def _notes(workload: Workload, roofline: _Roofline | str) -> tuple[str, ...]:
-    notes = []
-    if isinstance(roofline, _Roofline):
-        basis = {
-            "core": f"latency fitted to {roofline.n} published measurements of this runtime on this core",
-            "class": f"latency fitted to {roofline.n} published measurements of this runtime on similar cores",
-            "crossed": "latency inferred: similar cores were measured, but not with this runtime",
-            "default": "latency assumed: no core like this has published measurements",
-        }
-        notes.append(basis.get(roofline.basis, f"latency assumed from {roofline.basis}"))
+    notes = [_basis(roofline)] if isinstance(roofline, _Roofline) else []
     if workload.unknown_ops:
         notes.append("operators costed by their bytes only: " + ", ".join(workload.unknown_ops[:8]))
     return tuple(notes)

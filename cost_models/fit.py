@@ -94,9 +94,9 @@ def solve(problem: Problem, start: Array | None = None, rounds: int = 40) -> Arr
     centre[problem.names.index("base")] = START
     effects = centre.copy() if start is None else start.copy()
     # class and core effects scale all terms alike: a stiff tie between their columns says so
-    ridge = np.kron(np.diag(1 / spread**2), np.eye(terms))
+    ridge: Array = np.kron(np.diag(1 / spread**2), np.eye(terms)).astype(np.float64)
     tie = (np.eye(terms) - 1 / terms) / 0.15**2
-    ridge += np.kron(np.diag(shared.astype(float)), tie)
+    ridge = ridge + np.kron(np.diag(shared.astype(float)), tie)
     members = problem.members.astype(float)
     for _ in range(rounds):
         logs = members @ effects
@@ -107,11 +107,21 @@ def solve(problem: Problem, start: Array | None = None, rounds: int = 40) -> Arr
         residual = problem.observed - np.log(predicted)
         gradient = jacobian.T @ residual / NOISE**2 - ridge @ (effects - centre).reshape(-1)
         step = np.linalg.solve(jacobian.T @ jacobian / NOISE**2 + ridge, gradient).reshape(count, terms)
-        size = float(np.abs(step).max())
-        effects += step * min(1.0, 1.0 / max(size, 1e-12))
-        if size < 1e-4:
+        size = min(1.0, 1.0 / max(float(np.abs(step).max()), 1e-12))
+        # a full step overshoots where one term takes over from another: halved until it helps
+        now = _objective(problem, members, effects, centre, ridge)
+        while size > 1e-3 and _objective(problem, members, effects + size * step, centre, ridge) > now:
+            size /= 2
+        effects += size * step
+        if size * float(np.abs(step).max()) < 1e-4:
             break
     return effects
+
+
+def _objective(problem: Problem, members: Array, effects: Array, centre: Array, ridge: Array) -> float:
+    predicted = np.log((problem.amounts * np.exp(members @ effects)).sum(axis=1))
+    away = (effects - centre).reshape(-1)
+    return float(np.sum((problem.observed - predicted) ** 2) / NOISE**2 + away @ ridge @ away)
 
 
 def predict(problem: Problem, effects: Array) -> Array:
@@ -168,7 +178,13 @@ def fit(facts: Sequence[Fact], networks: dict[str, Features]) -> tuple[dict[str,
     by_class = held_out(problem, facts, effects, lambda f: core_class(f.core))
     report, factors = [], {}
     # a new board, and a network unlike the measured ones, both count as new
-    sets = {"board": by_board, "network": by_network, "runtime and class": by_pair, "runtime": by_runtime, "class": by_class}
+    sets = {
+        "board": by_board,
+        "network": by_network,
+        "runtime and class": by_pair,
+        "runtime": by_runtime,
+        "class": by_class,
+    }
     for family in ("", *FAMILIES):
         widest = 1.0
         for level, floor in FLOORS.items():

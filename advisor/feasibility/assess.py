@@ -19,8 +19,10 @@ INFEASIBLE_STATUS = 3
 
 @dataclass(frozen=True, slots=True)
 class Feasibility:
-    """The answer. `impossible`: no target can, for the input looked at; `verdict`: whether that is proven for any
-    data. `chips` is None where nobody asked."""
+    """The answer. `impossible`: no target can, for the input looked at; `verdict`: whether that is proven for any data.
+
+    `relaxations` are there when it is impossible, `chips` always: the catalogue's other targets that pass, by price.
+    """
 
     spec: Spec
     peek: Peek
@@ -28,7 +30,7 @@ class Feasibility:
     impossible: bool
     targets: tuple[TargetReport, ...]
     relaxations: tuple[Relaxation, ...]
-    chips: tuple[ChipOption, ...] | None
+    chips: tuple[ChipOption, ...]
     findings: tuple[Finding, ...]
 
     @property
@@ -36,11 +38,8 @@ class Feasibility:
         return INFEASIBLE_STATUS if self.verdict == "proven infeasible" else 0
 
 
-def assess(spec: Spec, peek: Peek, *, chips: bool | None = None) -> Feasibility:
-    """Judges every target of `spec` for the data `peek` saw; trains nothing.
-
-    `chips`: whether to ask the whole catalogue; by default when no target can.
-    """
+def assess(spec: Spec, peek: Peek) -> Feasibility:
+    """Judges every target of `spec`, and the whole catalogue, for the data `peek` saw; trains nothing."""
     targets = tuple(_target(spec, target, peek) for target in spec.targets)
     impossible = all(report.impossible for report in targets)
     by_id = {target.id: target for target in spec.targets}
@@ -49,12 +48,11 @@ def assess(spec: Spec, peek: Peek, *, chips: bool | None = None) -> Feasibility:
         return judge(changed, by_id[target], peek, describe=False)
 
     ways = relaxations(spec, targets, ask) if impossible else ()
-    options = passing(spec, peek) if chips or (chips is None and impossible) else None
     proven = all(report.verdict == "proven infeasible" for report in targets)
     evidence = Evidence(peek, targets)
     findings = tuple(found for check in CHECKS if (found := check.check(spec, evidence)) is not None)
     verdict: Verdict = "proven infeasible" if proven else "possible"
-    return Feasibility(spec, peek, verdict, impossible, targets, ways, options, findings)
+    return Feasibility(spec, peek, verdict, impossible, targets, ways, passing(spec, peek), findings)
 
 
 def _target(spec: Spec, target: Target, peek: Peek) -> TargetReport:

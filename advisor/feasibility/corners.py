@@ -15,7 +15,7 @@ from itertools import product
 from math import prod
 from typing import Literal
 
-from advisor.candidate import Value
+from advisor.candidate import PRECISION, Value
 from advisor.network.description import Network
 from advisor.network.to_workload import to_workload
 from advisor.space.families import Dimension
@@ -82,8 +82,6 @@ def corners(space: SearchSpace, format: Format) -> tuple[Corner, ...]:
 
 def precisions(space: SearchSpace) -> dict[Precision, str]:
     """The precisions of the space's quantization recipes, each with the first recipe that gives it."""
-    from advisor.candidate import PRECISION
-
     found: dict[Precision, str] = {}
     for recipe in space.quantization:
         found.setdefault(PRECISION[recipe], recipe)
@@ -105,14 +103,19 @@ def _corners(
         weights = workload.weight_bytes
         found.append(
             Corner(
-                architecture, params, shape, pruning, quantization, workload,
+                architecture,
+                params,
+                shape,
+                pruning,
+                quantization,
+                workload,
                 live_bytes=live_bytes(workload),
                 records_bytes=persistent_bytes(workload)[0],
                 weight_bytes=weights,
                 file_bytes=weights + format_overhead_bytes(workload)[0],
                 macs=workload.macs,
                 window_macs=windows,
-            )  # fmt: skip
+            )
         )
     return tuple(found)
 
@@ -142,7 +145,7 @@ def _networks(architecture: str, shapes: tuple[Shape, ...], classes: int, ratio:
 
 def _grid(dimension: Dimension, lowest: bool) -> tuple[Value, ...]:
     values = dimension.grid()
-    return (min(values),) if lowest else values  # type: ignore[type-var]  # channel counts are numbers
+    return (min(values),) if lowest else values
 
 
 def smallest(found: tuple[Corner, ...], key: Callable[[Corner], float]) -> Corner:

@@ -39,7 +39,9 @@ def with_predictions(report: TargetReport, spec: Spec, target: Target, peek: Pee
         return report
     limits = []
     for limit in report.limits:
-        found = [margin for _, ms in predicted for margin in ms if margin.limit == limit.name and margin.value is not None]
+        found = [
+            margin for _, ms in predicted for margin in ms if margin.limit == limit.name and margin.value is not None
+        ]
         if limit.scope == "spec" and found:
             best = min(found, key=lambda margin: margin.value or 0.0)
             limit = replace(limit, expected=best.estimate, likely=best.met)

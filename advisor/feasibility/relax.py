@@ -49,12 +49,12 @@ class Relaxation:
 def relaxations(
     spec: Spec, targets: Sequence[TargetReport], ask: Callable[[Spec, str], TargetReport]
 ) -> tuple[Relaxation, ...]:
-    """The smallest single relaxation of every limit that suffices alone, then for other targets the joint one.
+    """The smallest single relaxation of every limit that suffices alone, then of every other target the joint one.
 
     `ask` judges a changed spec on one target. Targets that the chip itself rules out have no way out here.
     """
     single: dict[str, Relaxation] = {}
-    several: dict[frozenset[str], Relaxation] = {}
+    several: list[Relaxation] = []
     for report in targets:
         binding = report.binding
         if report.unsupported or not binding or any(limit.scope == "chip" for limit in binding):
@@ -62,14 +62,13 @@ def relaxations(
         changes = tuple(_change(limit) for limit in binding)
         verified = not ask(relaxed(spec, changes), report.target).impossible
         found = Relaxation(report.target, changes, verified)
-        names = frozenset(change.limit for change in changes)
         if found.single:
             known = single.get(changes[0].limit)
             if known is None or _smaller(changes[0], known.changes[0]):
                 single[changes[0].limit] = found
-        elif names not in several:
-            several[names] = found
-    return (*single.values(), *several.values())
+        else:
+            several.append(found)
+    return (*single.values(), *several)
 
 
 def relaxed(spec: Spec, changes: Sequence[Change]) -> Spec:

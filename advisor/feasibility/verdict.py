@@ -104,13 +104,14 @@ def judge(spec: Spec, target: Target, peek: Peek, *, describe: bool = True) -> T
 
 def unknowns(spec: Spec, space: SearchSpace, limits: list[LimitReport]) -> list[str]:
     """What stays open however good the bounds are."""
-    found = [
-        f"{limit.label}: {limit.best.reason}" for limit in limits if limit.best.value is None and limit.name in TRAINED
-    ]
+    trained = [limit.label for limit in limits if limit.name in TRAINED]
+    found = [f"{', '.join(trained)}: not known before training"] if trained else []
     found += [f"{x.label}: {x.best.reason}" for x in limits if x.best.value is None and x.name not in TRAINED]
     opaque = [name for name in space.architectures if is_opaque(name)]
     if opaque:
-        found.append(f"{', '.join(opaque)}: known after export only, so memory and latency have no bound but the runtime")
+        found.append(
+            f"{', '.join(opaque)}: known after export only, so memory and latency have no bound but the runtime"
+        )
     latency = spec.limit("latency")
     if latency and (latency.sustained_ms or latency.ambient_c is not None):
         found.append("latency: whether it holds when the chip is hot is known after measuring on the device")
@@ -140,9 +141,7 @@ def _spec_limit(
     )  # fmt: skip
 
 
-def _chip_limits(
-    spec: Spec, target: Target, best: dict[str, Best], peek: Peek, describe: bool
-) -> list[LimitReport]:
+def _chip_limits(spec: Spec, target: Target, best: dict[str, Best], peek: Peek, describe: bool) -> list[LimitReport]:
     """What the chip has, which no spec can lift: every candidate's need with what the spec reserves."""
     kinds: tuple[tuple[str, str, str, tuple[MemoryKind, MemoryKind]], ...] = (
         ("chip_ram", "peak_ram", "RAM of the chip", ("ram", "dram")),

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from advisor.report.text import table
-
 from specs.limits import METRICS
 from specs.spec import Spec
 from specs.units import human

@@ -35,6 +35,8 @@ class Opaque:
         names = [name for name in spec.search.architectures if is_opaque(name)]
         if not names:
             return None
-        text = f"{', '.join(names)}: only the runtime's own needs are known, so bounds are weak; leave them out to see " \
-               "what the other architectures can do"  # fmt: skip
+        text = (
+            f"of {', '.join(names)} only the runtime's own needs are known, so bounds are weak; leave them out to see "
+            "what the other architectures can do"
+        )
         return Finding(self.code, "info", self.title, text)

@@ -27,8 +27,9 @@ class SleepDominates:
                 continue
             mean_mw = limit.battery.capacity_mah * limit.battery.voltage_v / days / 24
             if asleep_mw > MOST_ASLEEP * mean_mw:
-                texts.append(f"{target.id}: {human(asleep_mw, 'mW')} asleep ({basis}) are at most "
-                             f"{min(1.0, asleep_mw / mean_mw):.0%} of the mean; a smaller network changes little")  # fmt: skip
+                share = f"{100 * min(1.0, asleep_mw / mean_mw):.0f} %"
+                texts.append(f"{target.id}: {human(asleep_mw, 'mW')} asleep ({basis}) are up to {share} of the mean "
+                             "power; a smaller network changes little")  # fmt: skip
                 names.append(target.id)
         return Finding(self.code, "info", self.title, "; ".join(texts), tuple(names)) if texts else None
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from advisor.feasibility.bounds import format_of
-from advisor.feasibility.corners import corners
 from advisor.feasibility.checks.base import Evidence, Finding
+from advisor.feasibility.corners import corners
 from advisor.space.search_space import search_space
 from cost_models.analytic import AnalyticModel
 from cost_models.workload import Operator, Tensor, Workload
@@ -73,8 +73,8 @@ class Tight:
         for report in evidence.targets:
             missed = [x.label for x in report.limits if not x.soft and x.met is not False and x.likely is False]
             if missed and not report.impossible:
-                texts.append(f"{report.target}: no bound rules it out, but even the best small candidates are predicted "
-                             f"to miss {', '.join(missed)}")  # fmt: skip
+                texts.append(f"{report.target}: no bound rules it out, but even the best small candidates are "
+                             f"predicted to miss {', '.join(missed)}")  # fmt: skip
                 names.append(report.target)
         return Finding(self.code, "warning", self.title, "; ".join(texts), tuple(names)) if texts else None
 
@@ -111,5 +111,3 @@ def overhead_ms(spec: Spec, target: Target, evidence: Evidence) -> float | None:
     call = Workload("call", tensors, (Operator("activation", "call", (0,), (1,)),), (0,), (1,), shortest.precision)
     latency = AnalyticModel().predict([call], target)[0].metrics["latency_ms"].value
     return None if latency is None else latency * len(shortest.operators)
-
-

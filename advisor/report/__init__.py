@@ -1,0 +1,1 @@
+"""What users read: every rendering of one info document."""

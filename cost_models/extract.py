@@ -135,7 +135,7 @@ def facts_in(folder: Path) -> list[Fact]:
 def _fact(row: dict[str, str], runtime: str, core: str, board: str, mhz: float, network: str, precision: str = "int8",
           threads: int = 1) -> Iterator[Fact]:  # fmt: skip
     source = f"{row['source'].split(' ')[0]} {row['source_path']}"
-    yield Fact(runtime, core, board, mhz, threads, precision, network, float(row["latency_ms"]), source)
+    yield Fact(runtime, core, board, float(mhz), threads, precision, network, float(row["latency_ms"]), source)
 
 
 _MLPERF_NETWORK = {"deep autoencoder": "ad01_int8", "resnet8": "pretrainedResnet_quant", "ds-cnn": "kws_ref_model",

@@ -11,8 +11,16 @@ from typing import Any
 import streamlit as st
 
 from advisor.candidate import Candidate
+from advisor.dashboard.candidate_info import (
+    figure_rows,
+    layer_points,
+    layer_rows,
+    margin_rows,
+    measurement_rows,
+    network_rows,
+)
 from advisor.dashboard.common import banner, choose_run, link, plain, quoted
-from advisor.dashboard.info import figure_rows, figure_text, layer_rows, margin_rows, measurement_rows, network_rows
+from advisor.dashboard.info import figure_text, suited_axis
 from advisor.dashboard.state import Snapshot, artifact_path
 from advisor.front import Ranked, front_info, row_info
 from cost_models.workload import Workload
@@ -37,16 +45,13 @@ def render(folder: Path) -> None:
         return
     info = row_info(row)
     _heading(run, row, info)
-    left, right = st.columns(2)
-    with left:
-        st.subheader("Against the limits")
-        if content.spec.limits:
-            st.dataframe(margin_rows(info, content.spec), hide_index=True)
-        else:
-            st.caption("The spec has no limits.")
-    with right:
-        st.subheader("Figures")
-        st.dataframe(figure_rows(info), hide_index=True)
+    st.subheader("Against the limits")
+    if content.spec.limits:
+        st.dataframe(margin_rows(info, content.spec), hide_index=True, height="content")
+    else:
+        st.caption("The spec has no limits.")
+    st.subheader("Figures")
+    st.dataframe(figure_rows(info), hide_index=True, height="content")
     _checks(run, row)
     _layers(run, row)
     _architecture(run, row.evaluation.candidate)
@@ -127,9 +132,12 @@ def _layers(run: Snapshot, row: Ranked) -> None:
     st.caption(plain(f"Predicted for {target.id}, from {source}; in sum "
                      f"{figure_text(costs.metrics['latency_ms'].to_dict(), 'ms')}."))  # fmt: skip
     if latency.source == "measured":
-        st.caption(plain(f"The whole model measured: {figure_text(latency.to_dict(), 'ms')}. Read the layers as shares."))
-    if any(row["latency_ms"] is not None for row in rows):
-        st.altair_chart(layer_chart(rows))
+        st.caption(
+            plain(f"The whole model measured: {figure_text(latency.to_dict(), 'ms')}. Read the layers as shares.")
+        )
+    axis = suited_axis("latency_ms", max((row["latency_ms"] or 0.0 for row in rows), default=0.0))
+    if points := layer_points(rows, axis):
+        st.altair_chart(layer_chart(points, axis))
     st.dataframe([{k: v for k, v in row.items() if k != "latency_ms"} for row in rows], hide_index=True)
     if costs.unsupported:
         st.error(plain(f"{target.runtime.id} does not run: {', '.join(costs.unsupported)}"))

@@ -22,19 +22,18 @@ def front_chart(rows: Sequence[Row], lines: Sequence[Row], x: Axis, y: Axis, *, 
     states = [state for state in STATES if any(row["state"] == state for row in rows)]
     sources = [source for source in SHAPES if any(row["provenance"] == source for row in rows)]
     scale = alt.Scale(type="log") if log else alt.Scale(zero=False)
-    across = alt.X("x:Q", title=x.title, scale=scale)
-    up = alt.Y("y:Q", title=y.title, scale=alt.Scale(zero=False))
+    across, across_low = (alt.X(f"{name}:Q", title=x.title, scale=scale) for name in ("x", "x_low"))
+    up, up_low = (alt.Y(f"{name}:Q", title=y.title, scale=alt.Scale(zero=False)) for name in ("y", "y_low"))
     colour = alt.Color(
-        "state:N", title="candidate", scale=alt.Scale(domain=states, range=[COLOURS[STATES.index(s)] for s in states])
+        "state:N",
+        title="candidate",
+        scale=alt.Scale(domain=states, range=[COLOURS[STATES.index(state)] for state in states]),
+        legend=alt.Legend(symbolOpacity=1),
     )
-    base = alt.Chart(alt.Data(values=list(rows)))
+    base = _chart(rows)
     layers = [
-        base.mark_rule(opacity=0.35).encode(across, up, alt.X2("x_high:Q"), color=colour).transform_calculate(
-            x="datum.x_low"
-        ),
-        base.mark_rule(opacity=0.35).encode(across, up, y2=alt.Y2("y_high:Q"), color=colour).transform_calculate(
-            y="datum.y_low"
-        ),
+        base.mark_rule(opacity=0.35).encode(across_low, up, alt.X2("x_high:Q"), color=colour),
+        base.mark_rule(opacity=0.35).encode(across, up_low, alt.Y2("y_high:Q"), color=colour),
         base.mark_point(filled=True, size=110, opacity=0.9, stroke="black", strokeWidth=0.4)
         .encode(
             across,
@@ -62,19 +61,18 @@ def front_chart(rows: Sequence[Row], lines: Sequence[Row], x: Axis, y: Axis, *, 
     return alt.layer(*layers).properties(height=430)
 
 
-def layer_chart(rows: Sequence[Row]) -> Any:
+def layer_chart(rows: Sequence[Row], axis: Axis) -> Any:
     """Latency by operator, coloured by what holds it back."""
-    known = [row for row in rows if row["latency_ms"] is not None]
     return (
-        alt.Chart(alt.Data(values=known))
+        _chart(rows)
         .mark_bar()
         .encode(
-            alt.X("latency_ms:Q", title="latency (ms)"),
-            alt.Y("layer:N", sort=None, title=None),
-            alt.Color("held back by:N"),
-            tooltip=[alt.Tooltip(f"{name}:N") for name in ("layer", "kind", "output", "latency", "share")],
+            alt.X("cost:Q", title=axis.title),
+            alt.Y("layer:N", sort=None, title=None, axis=alt.Axis(labelOverlap=False, labelLimit=260)),
+            alt.Color("bound:N", title="held back by"),
+            tooltip=[alt.Tooltip(f"{name}:N") for name in ("layer", "kind", "output", "latency", "share", "bound")],
         )
-        .properties(height=max(120, 22 * len(known)))
+        .properties(height=alt.Step(20))
     )
 
 
@@ -84,7 +82,7 @@ def _limits(lines: Sequence[Row], across: Any, up: Any) -> list[Any]:
         mine = [{name: line["value"], "text": line["text"]} for line in lines if line["axis"] == name]
         if not mine:
             continue
-        base = alt.Chart(alt.Data(values=mine)).encode(**{name: channel})
+        base = _chart(mine).encode(**{name: channel})
         layers.append(base.mark_rule(strokeDash=[6, 4], color="#cc0000").encode(tooltip=[alt.Tooltip("text:N")]))
         if name == "x":
             text = base.mark_text(align="right", baseline="bottom", angle=270, dx=-4, dy=-3, color="#cc0000")
@@ -93,3 +91,7 @@ def _limits(lines: Sequence[Row], across: Any, up: Any) -> list[Any]:
             text = base.mark_text(align="left", baseline="bottom", dx=4, dy=-3, color="#cc0000")
             layers.append(text.encode(x=alt.value(0), text="text:N"))
     return layers
+
+
+def _chart(rows: Sequence[Row]) -> Any:
+    return alt.Chart(alt.InlineData(values=list(rows)))

@@ -58,7 +58,7 @@ def banner(run: Snapshot, counts: Mapping[str, Any]) -> bool:
         st.warning("Interrupted before its end. What was evaluated is below; to continue where it stopped:")
         st.code(f"advisor resume {quoted(run.folder)}", language="bash")
     elif counts["on_front"]:
-        st.success("Done.")
+        st.success(f"Done: {counts['on_front']} of {counts['evaluated']} candidates are on the front.")
     else:
         st.warning("Done, and no candidate meets every hard limit. The nearest ones are below; see which limit is in "
                    "the way, move it with the sliders, or ask:")  # fmt: skip
@@ -74,7 +74,7 @@ def banner(run: Snapshot, counts: Mapping[str, Any]) -> bool:
 
 def link(page: str, label: str) -> None:
     """A link to another page, where pages are being served."""
-    pages = st.session_state["pages"] if "pages" in st.session_state else {}
+    pages = st.session_state.get("pages", {})
     if page in pages:
         st.page_link(pages[page], label=label)
 

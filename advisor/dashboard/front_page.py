@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from advisor.dashboard.info import (
     limit_options,
     limit_text,
     relaxed_spec,
+    wants_log,
 )
 from advisor.dashboard.state import Snapshot
 from advisor.front import Front, front, front_info
@@ -25,6 +27,7 @@ from specs.limits import Limit
 from specs.spec import Spec
 from specs.units import human
 
+EVERY = "all targets"
 REFRESH_S = 3
 """How often a running search is looked at again."""
 
@@ -85,7 +88,7 @@ def _moved(spec: Spec, name: str) -> Spec:
     for limit in spec.limits:
         bound = st.select_slider(
             limit_text(limit), limit_options(limit), limit.bound, key=_key(name, limit),
-            format_func=lambda value, unit=limit.metric.unit: human(value, unit),
+            format_func=partial(_shown, limit),
         )  # fmt: skip
         if bound != limit.bound:
             changes[limit.name] = float(bound)
@@ -99,7 +102,8 @@ def _target(info: dict[str, Any]) -> str | None:
     targets = list(dict.fromkeys(row["target"] for row in info["evaluations"]))
     if len(targets) < 2:
         return None
-    return st.selectbox("Target", [None, *targets], format_func=lambda name: name or "all targets")
+    chosen = st.selectbox("Target", [EVERY, *targets])
+    return None if chosen == EVERY else str(chosen)
 
 
 def _chart(spec: Spec, info: dict[str, Any], target: str | None) -> None:
@@ -114,16 +118,16 @@ def _chart(spec: Spec, info: dict[str, Any], target: str | None) -> None:
     others = [metric for metric in metrics if metric != across]
     best = others.index("accuracy") if "accuracy" in others else 0
     up = columns[1].selectbox("Up", others, best, format_func=label_of)
-    log = columns[2].toggle("Log scale")
     infeasible = columns[3].toggle("Infeasible", value=not info["counts"]["feasible"],
                                    help="Show the candidates that miss a hard limit")  # fmt: skip
     x, y = axis_of(info, across), axis_of(info, up)
-    rows = chart_rows(info, x, y, target=target, infeasible=infeasible)
+    rows, lines = chart_rows(info, x, y, target=target, infeasible=infeasible), limit_lines(spec, x, y)
+    log = columns[2].toggle("Log scale", value=wants_log(rows, lines), key=f"log:{across}")
     if not rows:
         st.info("No feasible candidate has both figures. Switch on Infeasible, or move a limit.")
         return
     log = log and all(row["x_low"] > 0 for row in rows)
-    chart = front_chart(rows, limit_lines(spec, x, y), x, y, log=log)
+    chart = front_chart(rows, lines, x, y, log=log)
     event: Any = st.altair_chart(chart, on_select="rerun", selection_mode=PICKED, key="front_chart")
     st.caption("Lines through a point are its 90 % interval; a predicted figure meets a limit only with the spec's "
                f"probability of {spec.feasible_probability:g}. Click a point to choose it.")  # fmt: skip
@@ -147,7 +151,9 @@ def _tables(info: dict[str, Any], found: Front, target: str | None) -> None:
 
 def _table(info: dict[str, Any], keys: list[str], name: str, *, margins: bool = False) -> None:
     rows = candidate_rows(info, keys, margins=margins)
-    event: Any = st.dataframe(rows, hide_index=True, on_select="rerun", selection_mode="single-row", key=f"{name}_table")
+    event: Any = st.dataframe(
+        rows, hide_index=True, on_select="rerun", selection_mode="single-row", key=f"{name}_table"
+    )
     chosen = event["selection"]["rows"] if event else []
     if chosen and chosen[0] < len(keys):
         _choose(keys[chosen[0]])
@@ -174,3 +180,7 @@ def _failures(run: Snapshot) -> None:
 
 def _key(run: str, limit: Limit) -> str:
     return f"limit:{run}:{limit.name}"
+
+
+def _shown(limit: Limit, value: float) -> str:
+    return human(value, limit.metric.unit)

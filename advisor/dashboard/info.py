@@ -7,10 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from advisor.network.description import Network
 from advisor.report.text import figure_text as report_text
-from cost_models.estimate import Costs, Estimate
-from cost_models.workload import Workload
+from cost_models.estimate import Estimate
 from specs.errors import SpecError
 from specs.limits import LIMIT_DIMENSION, LIMIT_METRIC, METRICS, Limit
 from specs.spec import Spec
@@ -91,10 +89,21 @@ def axis_of(info: Info, metric: str) -> Axis:
         for row in info["evaluations"]
         if (figure := figure_of(row, metric)) is not None and figure.get("value") is not None
     ]
+    return suited_axis(metric, max(values, default=0.0))
+
+
+def suited_axis(metric: str, largest: float) -> Axis:
+    """The axis of a metric in the unit people would write `largest` in."""
     unit = unit_of(metric)
-    words = human(max(values, default=0.0), unit).split()
+    words = human(largest, unit).split()
     shown = words[1] if len(words) > 1 else ""
     return Axis(metric, label_of(metric), shown, _UNITS.get(unit, _COUNTS).get(shown, 1.0))
+
+
+def wants_log(rows: Sequence[Row], lines: Sequence[Row]) -> bool:
+    """Whether a linear axis across would crowd the points: figures and limits span more than a decade."""
+    values = [row["x"] for row in rows] + [line["value"] for line in lines if line["axis"] == "x"]
+    return bool(values) and min(values) > 0 and max(values) > 10 * min(values)
 
 
 def chart_rows(info: Info, x: Axis, y: Axis, *, target: str | None = None, infeasible: bool = False) -> list[Row]:
@@ -220,68 +229,6 @@ def closest(row: Info) -> str:
     return f"{tightest['limit']}: {margin_text(tightest)}"
 
 
-def margin_rows(row: Info, spec: Spec) -> list[Row]:
-    """Every limit held against its figure, in words."""
-    rows = []
-    for margin in row["margins"]:
-        limit = spec.limit(margin["limit"])
-        verdict = {True: "met", False: "missed", None: "not known"}[margin["met"]]
-        rows.append({"limit": limit_text(limit) if limit else margin["limit"],
-                     "figure": figure_text(margin["figure"], margin["unit"]),
-                     "margin": margin_text(margin), "verdict": verdict})  # fmt: skip
-    return rows
-
-
-def figure_rows(row: Info) -> list[Row]:
-    """Every figure of an evaluation: value and interval with unit, provenance, samples behind it."""
-    rows = []
-    for name in (*METRICS, *(name for name in row["metrics"] if name not in METRICS)):
-        figure = row["metrics"].get(name)
-        if figure is None:
-            continue
-        unit, value = unit_of(name), figure.get("value")
-        low, high = figure.get("low"), figure.get("high")
-        exact = low is None or high is None or low == high
-        rows.append(
-            {
-                "figure": label_of(name),
-                "value": "unknown" if value is None else human(value, unit),
-                "90 % interval": "" if value is None else "exact" if exact else f"{human(low, unit)} to {human(high, unit)}",
-                "provenance": figure.get("reason", "") if value is None else figure.get("source", ""),
-                "samples": str(figure["n"]) if figure.get("n") else "",
-            }
-        )
-    return rows
-
-
-def layer_rows(workload: Workload, costs: Costs) -> list[Row]:
-    """The operators of a workload with what each costs; `latency_ms` is None where nothing is known."""
-    total = sum(layer.latency_ms or 0.0 for layer in costs.layers)
-    rows = []
-    for number, (op, cost) in enumerate(zip(workload.operators, costs.layers, strict=True), 1):
-        shape = workload.tensors[op.outputs[0]].shape if op.outputs else ()
-        rows.append(
-            {
-                "layer": f"{number} {op.name}"[:60],
-                "kind": op.kind if op.kind != "other" else f"other: {op.op}",
-                "kernel": times(op.kernel),
-                "stride": times(op.stride),
-                "output": times(shape),
-                "multiply-accumulates": human(op.macs, "") if op.macs else "0",
-                "bytes moved": human(cost.bytes, "B"),
-                "latency_ms": cost.latency_ms,
-                "latency": "unknown" if cost.latency_ms is None else human(cost.latency_ms, "ms"),
-                "share": "" if not total else f"{100 * (cost.latency_ms or 0.0) / total:.1f} %",
-                "held back by": cost.bound,
-            }
-        )
-    return rows
-
-
-def times(shape: Sequence[int]) -> str:
-    return "×".join(map(str, shape))
-
-
 def _strength(source: str) -> int:
     return _WEAKEST.index(source) if source in _WEAKEST else 0
 
@@ -293,45 +240,3 @@ def _or(value: float | None, other: float) -> float:
 def _rounded(value: float) -> float:
     """Three significant digits; whole from a thousand on."""
     return float(f"{value:.3g}")
-
-
-def network_rows(network: Network) -> list[Row]:
-    """The layers as designed, after pruning."""
-    return [
-        {
-            "layer": layer.name,
-            "kind": layer.kind,
-            "reads": ", ".join(layer.inputs),
-            "kernel": times(layer.kernel) if layer.kind in ("conv", "dwconv", "max-pool", "avg-pool") else "",
-            "stride": times(layer.stride) if layer.kind in ("conv", "dwconv", "max-pool", "avg-pool") else "",
-            "activation": layer.activation,
-            "output": times(network.shapes[layer.name]),
-        }
-        for layer in network.layers
-    ]
-
-
-def measurement_rows(found: Sequence[Info]) -> list[Row]:
-    """Measurements of one candidate with the conditions they were taken under, oldest first."""
-    rows = []
-    for data in found:
-        print_, quantiles = data.get("fingerprint") or {}, data.get("quantiles_ms") or {}
-        shown: Row = {"runs": str(data.get("count", 0))}
-        for stat in ("p50", "p95", "p99"):
-            value = quantiles.get(stat)
-            shown[stat] = "unknown" if value is None else human(value, "ms")
-        if data.get("error"):
-            shown["state"] = f"failed: {data['error']}"
-        else:
-            shown["state"] = "noisy: processes disagree" if data.get("noisy") else "steady"
-        clock = print_.get("clock_hz")
-        versions = print_.get("versions") or {}
-        shown |= {
-            "protocol": data.get("protocol", ""),
-            "machine": ", ".join(str(print_[key]) for key in ("cpu", "system") if print_.get(key)),
-            "clock": human(clock, "Hz") if clock else "unknown",
-            "governor": str(print_.get("governor", "unknown")),
-            "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
-        }
-        rows.append(shown)
-    return rows

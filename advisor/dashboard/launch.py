@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,21 +10,30 @@ from pathlib import Path
 from specs.errors import SpecError
 
 ADDRESS = "127.0.0.1"
+SERVER_FAILED = 5
+"""Exit status: a tool failed."""
 ENTRY = Path(__file__).with_name("main.py")
 
 
 def launch(folder: Path, port: int | None, *, headless: bool) -> int:
-    """Serve the runs under `folder` until interrupted; the server's exit status (0 when interrupted).
+    """Serve the runs under `folder` until stopped: 0 then, 5 where the server could not serve (a taken port).
 
     `headless`: do not open a browser.
 
     Raises:
         SpecError: no such folder, or no port.
     """
+    server = subprocess.Popen(command(folder, port, headless=headless))
+    # whoever stops this process means the server
+    before = signal.signal(signal.SIGTERM, lambda *_: server.terminate())
     try:
-        return subprocess.run(command(folder, port, headless=headless), check=False).returncode
+        return SERVER_FAILED if server.wait() not in (0, -signal.SIGTERM) else 0
     except KeyboardInterrupt:
+        server.terminate()
+        server.wait()
         return 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def command(folder: Path, port: int | None, *, headless: bool) -> list[str]:

@@ -13,7 +13,9 @@ from pathlib import Path
 import streamlit as st
 from streamlit import runtime
 
-from advisor.dashboard import candidate_page, front_page, spec_page
+from advisor.dashboard.candidate_page import render as candidate_page
+from advisor.dashboard.front_page import render as front_page
+from advisor.dashboard.spec_page import render as spec_page
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -28,9 +30,9 @@ def render(arguments: Sequence[str] | None = None) -> None:
         return
     folder = folder_of(sys.argv if arguments is None else arguments)
     pages = {
-        "front": st.Page(_bound(front_page.render, folder), title="Front", url_path="front", default=True),
-        "candidate": st.Page(_bound(candidate_page.render, folder), title="Candidate", url_path="candidate"),
-        "spec": st.Page(_bound(spec_page.render, folder), title="Spec", url_path="spec"),
+        "front": st.Page(_bound(front_page, folder), title="Front", url_path="front", default=True),
+        "candidate": st.Page(_bound(candidate_page, folder), title="Candidate", url_path="candidate"),
+        "spec": st.Page(_bound(spec_page, folder), title="Spec", url_path="spec"),
     }
     st.session_state["pages"] = pages
     st.navigation(list(pages.values()), position="top").run()

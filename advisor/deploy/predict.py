@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 try:
-    from preprocess import apply  # beside this file in the bundle
+    from preprocess import apply  # type: ignore[import-not-found, unused-ignore]  # beside this file in a bundle
 except ImportError:  # read inside the product's own package
     from advisor.tasks.apply import apply
 
@@ -64,7 +64,7 @@ def _litert(path: str) -> Any:
     source, sink = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
 
     def run(x: Any) -> Any:
-        interpreter.set_tensor(source["index"], _quantize(x, *source["quantization"], source["dtype"]))
+        interpreter.set_tensor(source["index"], _quantize(x, source["dtype"], *source["quantization"]))
         interpreter.invoke()
         return _dequantize(interpreter.get_tensor(sink["index"]), *sink["quantization"])
 
@@ -82,14 +82,14 @@ def _tflm(path: str) -> Any:
         return (float(found["scales"][0]), int(found["zero_points"][0])) if len(found["scales"]) else (0.0, 0)
 
     def run(x: Any) -> Any:
-        interpreter.set_input(_quantize(x, *numbers(source), source["dtype"]), 0)
+        interpreter.set_input(_quantize(x, source["dtype"], *numbers(source)), 0)
         interpreter.invoke()
         return _dequantize(np.asarray(interpreter.get_output(0)).copy(), *numbers(sink))
 
     return run
 
 
-def _quantize(x: Any, scale: float, zero: int, dtype: Any) -> Any:
+def _quantize(x: Any, dtype: Any, scale: float, zero: int) -> Any:
     if not scale:
         return x.astype(dtype)
     info = np.iinfo(dtype)

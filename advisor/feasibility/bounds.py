@@ -108,7 +108,9 @@ def best_ram(found: tuple[Corner, ...], target: Target, *, counts: str) -> Best:
         need = lambda c: c.live_bytes // 2  # noqa: E731 - toolchains that overlay inputs and outputs
         basis = "half the activations alive at once, where the toolchain overlays inputs and outputs"
     corner = smallest(found, need)
-    value, source = need(corner), _source(corner)
+    value = need(corner)
+    # the interpreter's records and what a toolchain overlays are no exact science
+    source: Source = _source(corner) if target.runtime.id not in TFLM_FAMILY else "assumed"
     if counts == "all":
         value += target.runtime.ram_bytes[0]
         source, basis = "assumed", f"{basis}, {target.runtime.name} at its smallest"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
 from advisor.feasibility.bounds import format_of
@@ -13,6 +13,7 @@ from advisor.space.search_space import search_space
 from advisor.tasks.peek import Peek
 from cost_models.analytic import AnalyticModel
 from cost_models.estimate import Estimate
+from cost_models.workload import Operator, Tensor, Workload
 from specs.chip import Target
 from specs.spec import Spec
 
@@ -34,7 +35,7 @@ def with_predictions(report: TargetReport, spec: Spec, target: Target, peek: Pee
     if not costs.limits:
         return report
     candidates = finalists(spec, target, peek)
-    predicted = predict(costs, target, candidates)
+    predicted = predict(costs, target, candidates, peek.frontend_macs)
     if not predicted:
         return report
     limits = []
@@ -63,13 +64,24 @@ def finalists(spec: Spec, target: Target, peek: Peek) -> list[Corner]:
     return list(chosen.values())
 
 
-def predict(spec: Spec, target: Target, candidates: list[Corner]) -> list[Predicted]:
-    """The margins of every candidate, by the analytic cost model."""
+def predict(spec: Spec, target: Target, candidates: list[Corner], frontend_macs: int = 0) -> list[Predicted]:
+    """The margins of every candidate, by the analytic cost model; with the front end where the pipeline is limited."""
     workloads = [corner.workload for corner in candidates if corner.workload is not None]
-    costs = AnalyticModel().predict(workloads, target)
+    model = AnalyticModel()
+    front = _frontend(frontend_macs) if frontend_macs else None
+    extra = {"frontend_ms": model.predict([front], target)[0].metrics["latency_ms"]} if front else {}
+    costs = model.predict(workloads, target)
     return [
-        (corner, margins(spec, metrics_of(spec, target, cost))) for corner, cost in zip(candidates, costs, strict=True)
+        (corner, margins(spec, {**metrics_of(spec, target, cost), **extra}))
+        for corner, cost in zip(candidates, costs, strict=True)
     ]
+
+
+def _frontend(macs: int) -> Workload:
+    """Signal processing as one float32 dense layer of as many MACs."""
+    side = (Tensor((max(1, round(macs**0.5)),)),)
+    dense = Operator("dense", "frontend", (0,), (1,), macs=macs)
+    return Workload("frontend", side + side, (dense,), (0,), (1,), "fp32")
 
 
 def joint(predicted: list[Predicted], peek: Peek) -> Joint:
@@ -82,17 +94,11 @@ def joint(predicted: list[Predicted], peek: Peek) -> Joint:
 def meets_all(spec: Spec, target: Target, peek: Peek) -> bool | None:
     """Whether some corner is predicted to meet all cost limits at once; None where a figure is missing."""
     costs = replace(spec, limits=tuple(limit for limit in spec.limits if limit.name not in TRAINED))
-    verdicts = [feasible(found) for _, found in predict(costs, target, finalists(spec, target, peek))]
+    predicted = predict(costs, target, finalists(spec, target, peek), peek.frontend_macs)
+    verdicts = [feasible(found) for _, found in predicted]
     if any(verdicts):
         return True
     return False if verdicts and all(verdict is False for verdict in verdicts) else None
-
-
-def expected_metrics(spec: Spec, target: Target, corner: Corner) -> Mapping[str, Estimate]:
-    """The predicted metrics of one corner."""
-    if corner.workload is None:
-        return {}
-    return metrics_of(spec, target, AnalyticModel().predict([corner.workload], target)[0])
 
 
 def _tightest(found: list[Margin]) -> float:

@@ -10,6 +10,7 @@ from advisor.report.feasibility_info import (
     NO_CHIPS,
     WAYS_TITLE,
     chip_rows,
+    chips_rest,
     chips_title,
     feasibility_info,
     finding_text,
@@ -18,7 +19,7 @@ from advisor.report.feasibility_info import (
     target_notes,
 )
 from advisor.report.feasibility_page import as_html
-from advisor.report.text import markdown, markdown_table, table, wrapped
+from advisor.report.text import WIDTH, markdown, markdown_table, table, wrapped
 
 __all__ = ["as_html", "as_markdown", "as_text", "feasibility_info"]
 
@@ -32,16 +33,17 @@ def as_text(info: dict[str, Any]) -> str:
         if target["unsupported"]:
             lines.append(wrapped(f"  {target['unsupported']}", "  "))
         if target["limits"]:
-            lines.append(table(HEADERS, limit_rows(target)))
+            lines.append(table(HEADERS, limit_rows(target), WIDTH))
         lines += [wrapped(f"  {note}", "    ") for note in target_notes(target)]
         blocks.append("\n".join(lines))
     if info["relaxations"]:
         lines = [WAYS_TITLE]
         blocks.append("\n".join([*lines, *(wrapped(f"  - {way['text']}", "    ") for way in info["relaxations"])]))
-    if info["chips"]:
-        blocks.append(f"{chips_title(info)}\n{table(CHIP_HEADERS, chip_rows(info))}")
+    if chip_rows(info):
+        lines = [chips_title(info), table(CHIP_HEADERS, chip_rows(info), WIDTH), wrapped(chips_rest(info))]
+        blocks.append("\n".join(line for line in lines if line))
     else:
-        blocks.append(NO_CHIPS)
+        blocks.append(wrapped(f"{NO_CHIPS} {chips_rest(info)}".strip()))
     if info["findings"]:
         lines = [wrapped(finding_text(finding), "      ") for finding in info["findings"]]
         blocks.append("\n".join(["Findings", *lines]))
@@ -62,10 +64,11 @@ def as_markdown(info: dict[str, Any]) -> str:
     if info["relaxations"]:
         blocks.append(f"## {WAYS_TITLE}")
         blocks.append("\n".join(f"- {markdown(way['text'])}" for way in info["relaxations"]))
-    if info["chips"]:
+    if chip_rows(info):
         blocks += [f"## {chips_title(info)}", markdown_table(CHIP_HEADERS, chip_rows(info, short=False))]
+        blocks.append(chips_rest(info))
     else:
-        blocks.append(NO_CHIPS)
+        blocks.append(f"{NO_CHIPS} {chips_rest(info)}".strip())
     if info["findings"]:
         blocks += ["## Findings", "\n".join(f"- {markdown(finding_text(finding))}" for finding in info["findings"])]
     return "\n\n".join(block for block in blocks if block) + "\n"

@@ -8,7 +8,7 @@ from advisor.feasibility.assess import Feasibility
 from advisor.feasibility.chips import ChipOption
 from advisor.feasibility.relax import Relaxation
 from advisor.feasibility.verdict import LimitReport, TargetReport
-from advisor.report.text import figure_text, percent
+from advisor.report.text import figure_text, percent, plural
 from cost_models.estimate import Estimate
 from specs.limits import LIMIT_METRIC, METRICS
 from specs.units import human
@@ -16,8 +16,8 @@ from specs.units import human
 LISTED = 10
 """Chips shown to people; the JSON has all."""
 HEADERS = ("limit", "required", "best possible", "margin", "reach", "best small candidate")
-CHIP_HEADERS = ("target", "chip", "price", "small candidates")
-NO_CHIPS = "No other target of the catalogue passes."
+CHIP_HEADERS = ("chip", "runtimes", "price")
+NO_CHIPS = "No other chip of the catalogue is expected to pass."
 WAYS_TITLE = "Ways out, each verified by asking again"
 
 
@@ -117,7 +117,7 @@ def _relaxation(way: Relaxation) -> dict[str, Any]:
 
 def _chip(chip: ChipOption) -> dict[str, Any]:
     return {"target": chip.target, "name": chip.name, "price_usd": chip.price.to_dict(), "price_note": chip.price_note,
-            "likely": chip.likely}  # fmt: skip
+            "likely": chip.likely, "open": list(chip.open)}  # fmt: skip
 
 
 def input_text(info: dict[str, Any]) -> str:
@@ -188,22 +188,49 @@ def apart(value: float, other: float, unit: str) -> str:
     return f"{value:.{digits}g} {unit}".strip()
 
 
+def listed_chips(info: dict[str, Any]) -> list[list[dict[str, Any]]]:
+    """The cheapest chips that people see, each with its runtimes: predicted to pass, or else not asked about."""
+    found: list[list[dict[str, Any]]] = []
+    for wanted in (True, None):
+        by_chip: dict[str, list[dict[str, Any]]] = {}
+        for chip in info["chips"]:
+            if chip["likely"] is wanted and not chip["open"]:
+                by_chip.setdefault(chip["target"].partition(":")[0], []).append(chip)
+        found = found or list(by_chip.values())[:LISTED]
+    return found
+
+
 def chips_title(info: dict[str, Any]) -> str:
-    count = len(info["chips"])
-    shown = f", the {LISTED} cheapest of {count}" if count > LISTED else ""
-    return f"Other targets of the catalogue that no bound rules out, by price{shown}"
+    predicted = any(chip["likely"] for group in listed_chips(info) for chip in group)
+    what = "predicted to meet the cost limits" if predicted else "that no bound rules out"
+    return f"Other chips of the catalogue {what}, by price"
+
+
+def chips_rest(info: dict[str, Any]) -> str:
+    """How many of the catalogue's targets are not listed, and why; empty where there are none."""
+    shown = {chip["target"] for group in listed_chips(info) for chip in group}
+    rest = [chip for chip in info["chips"] if chip["target"] not in shown]
+    missed = sum(chip["likely"] is False for chip in rest)
+    unanswered = sum(bool(chip["open"]) for chip in rest)
+    parts = [
+        (missed, "predicted to miss a limit"),
+        (unanswered, "with limits that no published figure answers"),
+        (len(rest) - missed - unanswered, "dearer or of unknown price"),
+    ]
+    words = ", ".join(f"{count} {what}" for count, what in parts if count)
+    return f"No bound rules out {plural(len(rest), 'more target')}: {words}." if rest else ""
 
 
 def chip_rows(info: dict[str, Any], *, short: bool = True) -> list[list[str]]:
+    """Chip, runtimes, price; `short` leaves out names and what the price is for."""
     rows = []
-    for chip in info["chips"][:LISTED]:
-        price = Estimate.from_dict(chip["price_usd"])
-        if price.value is None:
-            text = "unknown" if short else f"unknown: {price.reason}"
-        else:
-            text = figure_text(price, "USD") if short else f"{figure_text(price, 'USD')}, {chip['price_note']}"
-        likely = {True: "meet the cost limits", False: "predicted to miss", None: "open"}[chip["likely"]]
-        rows.append([chip["target"], chip["name"], text, likely])
+    for group in listed_chips(info):
+        price, (chip, _, _) = Estimate.from_dict(group[0]["price_usd"]), group[0]["target"].partition(":")
+        runtimes = ", ".join(option["target"].partition(":")[2] for option in group)
+        text = figure_text(price, "USD")
+        if price.value is not None and not short:
+            text += f", {group[0]['price_note']}"
+        rows.append([chip if short else f"{chip} ({group[0]['name']})", runtimes, text])
     return rows
 
 

@@ -12,6 +12,7 @@ from advisor.report.feasibility_info import (
     NO_CHIPS,
     WAYS_TITLE,
     chip_rows,
+    chips_rest,
     chips_title,
     input_text,
     limit_rows,
@@ -58,11 +59,12 @@ def as_html(info: dict[str, Any]) -> str:
         parts.append(_target(target))
     if info["relaxations"]:
         parts.append(f"<h2>{WAYS_TITLE}</h2>{_list([_code(way['text']) for way in info['relaxations']])}")
-    if info["chips"]:
-        rows = chip_rows(info, short=False)
+    rows = chip_rows(info, short=False)
+    if rows:
         parts.append(f"<h2>{escape(chips_title(info))}</h2>{_table(CHIP_HEADERS, rows)}")
+        parts.append(f'<p class="dim">{escape(chips_rest(info))}</p>')
     else:
-        parts.append(f"<p>{NO_CHIPS}</p>")
+        parts.append(f"<p>{escape(f'{NO_CHIPS} {chips_rest(info)}')}</p>")
     if info["findings"]:
         items = [
             f'<span class="tag{" bad" if f["severity"] == "problem" else ""}">{escape(f["code"])}</span> '

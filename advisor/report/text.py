@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 from cost_models.estimate import Estimate
 from specs.units import human
 
 RULE = "─"
+WIDTH = 100
+"""Columns of a terminal that text is laid out for."""
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as their widest cell, two blanks between; numbers of columns must agree. No rows: the header."""
-    widths = [max(len(str(line[i])) for line in (headers, *rows)) for i in range(len(headers))]
-    lines = [headers, [RULE * width for width in widths], *rows]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-                     for line in lines)  # fmt: skip
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int = 0) -> str:
+    """Columns as wide as their widest cell, two blanks between; all rows have as many cells. No rows: the header.
+
+    `width` above 0 is the most a line may take: the last column is wrapped to it.
+    """
+    widths = [max(len(line[i]) for line in (headers, *rows)) for i in range(len(headers))]
+    before = sum(widths[:-1]) + 2 * len(widths[:-1])
+    if width and before + widths[-1] > width:
+        widths[-1] = max(12, width - before)
+    lines = [_line(headers, widths), _line([RULE * width for width in widths], widths)]
+    for row in rows:
+        pieces = textwrap.wrap(row[-1], widths[-1]) or [""]
+        lines.append(_line([*row[:-1], pieces[0]], widths))
+        lines += [_line([""] * (len(widths) - 1) + [piece], widths) for piece in pieces[1:]]
+    return "\n".join(lines)
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
 
 
 def markdown_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -46,18 +62,23 @@ def figure_text(estimate: Estimate, unit: str) -> str:
     return f"{value} ({low}–{high}, {source})"
 
 
+def plural(count: int, noun: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def percent(share: float) -> str:
     """A signed share as people read it: `-12 %`, `+3.4 %`, `×25` beyond ten times."""
     if share >= 9.995:
         return f"×{share + 1:.3g}"
+    if share <= -9.995:
+        return "<-999 %"
     if 0 < share < 0.0005:
         return "<+0.1 %"
     digits = f"{100 * share:+.0f}" if abs(share) >= 0.0995 else f"{100 * share:+.1f}"
     return f"{digits} %"
 
 
-def wrapped(text: str, indent: str = "", width: int = 100) -> str:
+def wrapped(text: str, indent: str = "", width: int = WIDTH) -> str:
     """`text` in lines of at most `width`, all but the first one indented."""
-    import textwrap
-
     return "\n".join(textwrap.wrap(text, width, subsequent_indent=indent, break_long_words=False) or [""])

@@ -47,6 +47,8 @@ class Peek:
     classes: int
     assumed: str = ""
     note: str = ""
+    frontend_macs: int = 0
+    """Of the signal processing before the network, which a device spends too."""
 
 
 def peek(spec: Spec) -> Peek:
@@ -83,16 +85,16 @@ def peek(spec: Spec) -> Peek:
 def assumed(spec: Spec, why: str) -> Peek:
     """A usual input of the task kind."""
     kind = spec.task.kind
+    macs = 0
+    shapes: tuple[tuple[int, ...], ...] = (_ASSUMED_SERIES,)
     if kind == "image-classification":
         shapes = smaller((images.LARGEST_SIDE, images.LARGEST_SIDE, 3))
     elif kind == "audio-classification":
-        front = "mfcc" if spec.task.frontend == "auto" else spec.task.frontend
-        shapes = (tuple(frontend.design(front, _ASSUMED_RATE_HZ, _ASSUMED_RATE_HZ)["shape"]),)
-    else:
-        shapes = (_ASSUMED_SERIES,)
+        shape, macs = _features(spec.task.frontend, _ASSUMED_RATE_HZ, _ASSUMED_RATE_HZ)
+        shapes = (shape,)
     classes = _ASSUMED_CLASSES[kind]
-    shape = "×".join(map(str, shapes[0]))
-    return Peek(shapes, classes, f"{why}: an input of {shape} and {classes} classes assumed")
+    words = "×".join(map(str, shapes[0]))
+    return Peek(shapes, classes, f"{why}: an input of {words} and {classes} classes assumed", "", macs)
 
 
 def least(kind: TaskKind) -> Peek:
@@ -125,12 +127,13 @@ def _archive(path: Path, kind: TaskKind, front: str) -> Peek:
         raise DataError(f"not {kind} data", where=where, seen=f"shape {shape}", allowed=allowed)
     labels = arrays["classes"] if "classes" in arrays else np.unique(arrays["y_train"])
     sample: tuple[int, ...] = full[1:]
+    macs = 0
     if form == "waveform":
         rate_hz, _ = archive.rate_of(arrays, full[1], str(path))
-        sample = tuple(frontend.design("mfcc" if front == "auto" else front, full[1], rate_hz)["shape"])
+        sample, macs = _features(front, full[1], rate_hz)
     elif form == "features":
         sample = (*sample, 1)
-    return Peek(_choices(form, sample), int(labels.size), note=f"headers and labels of {path.name}")
+    return Peek(_choices(form, sample), int(labels.size), "", f"headers and labels of {path.name}", macs)
 
 
 def _table(path: Path) -> Peek:
@@ -177,9 +180,15 @@ def _recordings(path: Path, front: str) -> Peek:
     if not read:
         sounds.read_sounds(path)  # raises, with the reasons
     rate_hz, length_s = sounds.common_length([rate for rate, _ in read], [count / rate for rate, count in read])
-    shape = tuple(frontend.design("mfcc" if front == "auto" else front, round(length_s * rate_hz), rate_hz)["shape"])
+    shape, macs = _features(front, round(length_s * rate_hz), rate_hz)
     labels = {label for file, label in _training(tree) if headers.get(file, True)}
-    return Peek((shape,), len(labels), note=_note(path, len(files), whole))
+    return Peek((shape,), len(labels), "", _note(path, len(files), whole), macs)
+
+
+def _features(front: str, samples: int, rate_hz: int) -> tuple[tuple[int, ...], int]:
+    """Shape of what a front end makes of a waveform, and what it costs in MACs."""
+    numbers = frontend.design("mfcc" if front == "auto" else front, samples, rate_hz)
+    return tuple(numbers["shape"]), frontend.price(numbers)[0]
 
 
 def _some(files: list[tuple[Path, str]]) -> tuple[list[tuple[Path, str]], bool]:

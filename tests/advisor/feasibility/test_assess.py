@@ -8,6 +8,7 @@ import pytest
 from advisor.feasibility.assess import Feasibility, assess
 from advisor.feasibility.relax import relaxed, rounded
 from advisor.tasks.peek import Peek, peek
+from specs import catalog
 from specs.limits import LIMIT_DIMENSION
 from specs.spec import Spec
 from specs.units import parse_quantity
@@ -126,16 +127,22 @@ def test_a_runtime_without_the_quantization_runs_nothing(ask: Callable[..., Feas
 
 def test_chips_come_by_price_and_pass(ask: Callable[..., Feasibility]) -> None:
     report = ask("unit_cost: {max: 3 USD, volume: 1000}, latency: {max: 1 s}")
-    prices = [chip.price.value for chip in report.chips if chip.price.value is not None]
+    prices = [chip.price.value for chip in report.chips if chip.price.value is not None and not chip.open]
     assert prices == sorted(prices)
-    unknown = [chip.price.value is None for chip in report.chips]
-    assert unknown == sorted(unknown)
+    assert [bool(chip.open) for chip in report.chips] == sorted(bool(chip.open) for chip in report.chips)
+    assert all("unit_cost" in chip.open for chip in report.chips if chip.price.value is None)
     assert all(chip.price.reason for chip in report.chips if chip.price.value is None)
     assert all(chip.target != "stm32h743:tflm" and not chip.target.startswith("host:") for chip in report.chips)
     assert report.chips
     for chip in report.chips[:5]:
-        other = replace(report.spec, targets=(_target(chip.target),))
+        other = replace(report.spec, targets=(catalog.target(chip.target),))
         assert assess(other, report.peek).exit_status == 0
+
+
+def test_chips_of_unknown_price_come_last(ask: Callable[..., Feasibility]) -> None:
+    unknown = [chip.price.value is None for chip in ask("flash: {max: 1 MiB}").chips if not chip.open]
+    assert unknown == sorted(unknown)
+    assert any(unknown)
 
 
 def test_predictions_tell_tight_from_possible(ask: Callable[..., Feasibility]) -> None:
@@ -172,7 +179,7 @@ def test_peek_of_the_digits_is_read_not_assumed(spec: Callable[..., Spec]) -> No
     ("value", "name", "up", "text"),
     [
         (12345.0, "peak_ram", True, "12.1 KiB"),
-        (1023.2, "flash", True, "1024 B"),
+        (1023.2, "flash", True, "1030 B"),
         (7.6, "unit_cost", True, "7.6 USD"),
         (0.0123456, "latency", True, "12.4 us"),
         (3083.7, "battery", False, "8.44 y"),
@@ -185,9 +192,3 @@ def test_rounds_to_three_digits_on_the_safe_side(value: float, name: str, up: bo
     found, words = rounded(value, dimension, up=up)
     assert words == text
     assert found >= value if up else found <= value
-
-
-def _target(text: str):  # type: ignore[no-untyped-def]
-    from specs import catalog
-
-    return catalog.target(text)

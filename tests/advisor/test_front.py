@@ -1,0 +1,87 @@
+import json
+
+import pytest
+from advisor_samples import DIGITS, evaluation
+from hypothesis import given
+from hypothesis import strategies as st
+
+from advisor.front import front, front_info, knee, non_dominated, pick
+from advisor.report.front import front_text
+from specs.errors import SpecError
+from specs.spec import parse_spec
+
+
+def test_front_holds_the_feasible_non_dominated(run):
+    found = run.front()
+    assert found.verdict == "feasible"
+    assert found.exit_status == 0
+    assert [r.evaluation.metric("accuracy").value for r in found.members] == [0.95, 0.90]
+    assert (found.skipped, found.failed, len(found.ranked)) == (1, 1, 4)
+
+
+def test_a_limit_changes_the_front_without_new_evaluations(run):
+    tighter = parse_spec(DIGITS.replace("max: 5 ms", "max: 1.5 ms"))
+    assert [r.evaluation.metric("latency_ms").value for r in run.front(tighter).members] == [1.0]
+
+
+def test_nothing_feasible_gives_the_least_violating_with_margins(run):
+    hopeless = parse_spec(DIGITS.replace("max: 5 ms", "max: 0.5 ms"))
+    found = run.front(hopeless)
+    assert (found.verdict, found.exit_status) == ("none found", 4)
+    assert [r.evaluation.metric("latency_ms").value for r in found.fallback] == [1.0, 2.0, 3.0, 9.0]
+    assert found.fallback[0].violation == pytest.approx(1.0)
+    text = front_text(hopeless, front_info(hopeless, found))
+    assert "latency misses 500 us by 100 %" in text
+
+
+def test_an_unknown_figure_under_a_hard_limit_is_not_feasible_and_says_why(run):
+    limited = parse_spec(DIGITS.replace("limits:\n", "limits:\n  energy: {max: 1 mJ}\n"))
+    found = run.front(limited)
+    assert found.exit_status == 4
+    assert found.fallback[0].feasible is None
+    assert "energy unknown: no power states" in front_text(limited, front_info(limited, found))
+
+
+def test_info_is_json_and_carries_every_margin(run):
+    info = json.loads(json.dumps(front_info(run.spec, run.front()), allow_nan=False))
+    assert info["schema"] == 1
+    assert info["counts"] == {"evaluated": 4, "feasible": 3, "on_front": 2, "skipped": 1, "failed": 1}
+    row = info["evaluations"][0]
+    assert {m["limit"] for m in row["margins"]} == {"latency", "flash", "accuracy"}
+    assert row["metrics"]["energy_mj"] == {"value": None, "reason": "no power states"}
+
+
+def test_picks(run):
+    found = run.front()
+    assert pick(found, "accuracy").evaluation.metric("accuracy").value == 0.95
+    assert pick(found, "latency").evaluation.metric("latency_ms").value == 1.0
+    infeasible = next(r for r in found.ranked if r.feasible is False)
+    assert pick(found, infeasible.evaluation.id) is infeasible
+    with pytest.raises(SpecError, match="knee, accuracy"):
+        pick(found, "best")
+
+
+def test_several_targets_have_a_front_each(spec):
+    rows = [evaluation(8, 0.9, 1.0), evaluation(16, 0.8, 4.0, target="stm32h743:tflm")]
+    assert {r.evaluation.target for r in front(spec, rows).members} == {"host:onnxruntime", "stm32h743:tflm"}
+
+
+def test_knee_is_the_bend():
+    assert knee([(0.0, 10.0), (1.0, 2.0), (10.0, 0.0)]) == 1
+
+
+points = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=12)
+
+
+@given(points)
+def test_no_member_of_a_front_is_dominated_and_everything_else_is(rows):
+    kept = non_dominated(rows)
+
+    def beats(a, b):
+        return all(x <= y for x, y in zip(a, b, strict=True)) and a != b
+
+    assert len({rows[i] for i in kept}) == len(kept)
+    for i in kept:
+        assert not any(beats(q, rows[i]) for q in rows)
+    for i in set(range(len(rows))) - set(kept):
+        assert any(beats(q, rows[i]) or (q == rows[i] and j < i) for j, q in enumerate(rows) if j != i)

@@ -140,7 +140,8 @@ def _trained(
         stored = load_weights(path)
         kept = {"validation": float(stored.pop("__validation")), "epochs": int(stored.pop("__epochs"))}
         return stored, {**kept, "seconds": float(stored.pop("__seconds")), "inherited": True}
-    plan = replace(PLANS[request.fidelity], seed=request.seed, balanced=request.balanced)
+    height, width, _ = network.input_shape
+    plan = replace(PLANS[request.fidelity].fitted(height * width), seed=request.seed, balanced=request.balanced)
     if start is not None:
         plan = replace(plan, passes=int(plan.passes * FINETUNE_SHARE), learning_rate=plan.learning_rate / 3)
     module = to_torch(network, start, seed=request.seed)

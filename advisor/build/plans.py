@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +24,24 @@ class TrainPlan:
     balanced: bool = False
     """Weight classes inversely to their frequency: what balanced accuracy and macro F1 ask for."""
 
+    def fitted(self, positions: int) -> TrainPlan:
+        """The plan for inputs of so many positions (height × width).
+
+        Small inputs take larger batches, whose rate grows with the square root of their size: on them a step's
+        overhead outweighs its arithmetic.
+        """
+        if positions > SMALL_INPUT:
+            return self
+        return replace(self, batch=2 * self.batch, learning_rate=self.learning_rate * 2**0.5)
+
     def epochs(self, samples: int) -> int:
         return int(min(self.max_epochs, max(self.min_epochs, math.ceil(self.passes / max(samples, 1)))))
 
 
+SMALL_INPUT = 256
+
 PLANS: dict[str, TrainPlan] = {
-    "short": TrainPlan(passes=32_000),
-    "full": TrainPlan(passes=180_000, min_epochs=20),
+    "short": TrainPlan(passes=24_000),
+    "full": TrainPlan(passes=150_000, min_epochs=20),
 }
 """Fidelities: what a trial gets, and what a candidate worth it gets."""

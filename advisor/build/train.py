@@ -21,6 +21,10 @@ Data = tuple[NDArray[np.float32], NDArray[np.int64]]
 """(samples, H, W, C) inputs and class indexes."""
 
 
+AUGMENTED_AT_ONCE = 1024
+"""Samples varied in one call: for tiny inputs the calls cost more than the work."""
+
+
 class TrainingFailedError(RuntimeError):
     """A candidate that cannot be trained: diverged or without memory. An outcome, not a bug."""
 
@@ -67,30 +71,30 @@ def _train(
     generator = torch.Generator().manual_seed(plan.seed)
     torch.manual_seed(plan.seed)
     epochs, batch = plan.epochs(len(y)), min(plan.batch, max(4, len(y) // 8))
+    chunk = batch * max(1, AUGMENTED_AT_ONCE // batch)
     steps = epochs * math.ceil(len(y) / batch)
-    optimizer = torch.optim.AdamW(_groups(module, plan.weight_decay), lr=plan.learning_rate)
+    optimizer = torch.optim.AdamW(_groups(module, plan.weight_decay), lr=plan.learning_rate, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, plan.learning_rate, total_steps=steps, pct_start=0.2)
     loss_of = nn.CrossEntropyLoss(_class_weights(y, plan), label_smoothing=plan.label_smoothing)
     best, best_epoch, best_state = -1.0, 0, {k: v.clone() for k, v in module.state_dict().items()}
     for epoch in range(epochs):
         module.train()
         order = torch.randperm(len(y), generator=generator)
-        for start in range(0, len(y), batch):
-            index = order[start : start + batch]
-            if len(index) < 2:
+        # the last epochs see the data as it is, so that the statistics fit what will be deployed
+        plain = epoch >= 0.95 * epochs
+        for start in range(0, len(y), chunk):
+            index = order[start : start + chunk].to(device)
+            samples = x[index] if plain else augment(x[index], kind, generator)
+            for sample, label in zip(torch.split(samples, batch), torch.split(y[index], batch), strict=True):
+                if len(label) > 1:  # batch normalisation needs two samples
+                    loss = loss_of(module(sample), label)
+                    if not torch.isfinite(loss):
+                        raise TrainingFailedError(f"diverged: the loss is not finite in epoch {epoch + 1}")
+                    optimizer.zero_grad(set_to_none=True)
+                    loss.backward()
+                    nn.utils.clip_grad_norm_(module.parameters(), 5.0)
+                    optimizer.step()
                 schedule.step()
-                continue  # batch normalisation needs two samples
-            index = index.to(device)
-            # the last epochs see the data as it is, so that the statistics fit what will be deployed
-            sample = x[index] if epoch >= 0.95 * epochs else augment(x[index], kind, generator)
-            loss = loss_of(module(sample), y[index])
-            if not torch.isfinite(loss):
-                raise TrainingFailedError(f"diverged: the loss is not finite in epoch {epoch + 1}")
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(module.parameters(), 5.0)
-            optimizer.step()
-            schedule.step()
         value = score(predict(module, val_data[0], device), val_data[1])
         if value >= best:
             best, best_epoch = value, epoch

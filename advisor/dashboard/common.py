@@ -76,7 +76,7 @@ def link(page: str, label: str) -> None:
     """A link to another page, where pages are being served."""
     pages = st.session_state.get("pages", {})
     if page in pages:
-        st.page_link(pages[page], label=label)
+        st.page_link(pages[page], label=label, icon=":material/arrow_forward:")
 
 
 def quoted(path: Path) -> str:

@@ -67,7 +67,10 @@ def _body(run: Snapshot, was_running: bool) -> None:
     with left:
         if changed:
             feasible = info["counts"]["feasible"]
-            st.info(f"With the limits moved: {feasible} feasible instead of {original['counts']['feasible']}.")
+            skipped = original["counts"]["skipped"]
+            hint = f" {skipped} were never trained because of the spec's limits; only a new search tells of those."
+            st.info(f"With the limits moved: {feasible} feasible instead of {original['counts']['feasible']}."
+                    + hint * bool(skipped))  # fmt: skip
         target = _target(info)
         _chart(spec, info, target)
     _tables(info, found, target)

@@ -210,13 +210,13 @@ def candidate_rows(info: Info, keys: Sequence[str] | None = None, *, margins: bo
     metrics = list(dict.fromkeys([LIMIT_METRIC[name] for name in info["objectives"]]))
     rows = []
     for row in chosen:
-        shown: Row = {"id": row["id"], "target": row["target"], "candidate": row["description"]}
+        shown: Row = {"id": row["id"], "target": row["target"]}
         shown |= {label_of(name): figure_text(figure_of(row, name), unit_of(name)) for name in metrics}
         if margins:
             shown["limits missed"] = ", ".join(missed(row)) or "none known to be missed"
         else:
             shown["closest limit"] = closest(row)
-        rows.append({**shown, "training": row["fidelity"]})
+        rows.append({**shown, "training": row["fidelity"], "candidate": row["description"]})
     return rows
 
 

@@ -50,6 +50,7 @@ def command(folder: Path, port: int | None, *, headless: bool) -> list[str]:
         "server.fileWatcherType": "none",
         "browser.gatherUsageStats": "false",
         "client.toolbarMode": "minimal",
+        "theme.primaryColor": "#0072b2",
     }
     if port is not None:
         options["server.port"] = str(port)

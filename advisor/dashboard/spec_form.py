@@ -17,7 +17,6 @@ from specs.limits import (
     LIMIT_KEYS,
     LIMIT_METRIC,
     METRICS,
-    QUANTITY_KEYS,
     SCOPES,
 )
 from specs.schema import HELP, LIMIT_HELP, LIMIT_KEY_HELP
@@ -93,6 +92,7 @@ def _limit(fields: _Fields, name: str, base: Mapping[str, Any]) -> Document | No
         if not text:
             return None
         found: Document = {bound: text if LIMIT_DIMENSION[name] else _number(text)}
+        others = sorted(others, key="soft".__eq__)  # the least used last
         columns = st.columns(min(2, len(others)))
         for index, key in enumerate(others):
             with columns[index % len(columns)]:
@@ -112,7 +112,7 @@ def _option(fields: _Fields, name: str, key: str, value: Any) -> Any:
         return fields.many(name, CORRUPTIONS, value if isinstance(value, list) else [], note, key)
     if key in _CHOICES:
         return fields.one(name, _CHOICES[key], value or _DEFAULTS[key], note, key)
-    return fields.text(name, value, note, f"{key} ({QUANTITY_KEYS[key].canonical} or like)", _EXAMPLES[key])
+    return fields.text(name, value, note, key, _EXAMPLES[key])
 
 
 def _pipeline(fields: _Fields, base: Mapping[str, Any]) -> Document:

@@ -112,7 +112,7 @@ def is_running(folder: Path) -> bool:
             except OSError:
                 return True
             return False
-    except (OSError, ValueError):
+    except (OSError, OverflowError, ValueError):
         return False
 
 

@@ -6,10 +6,8 @@ from pathlib import Path
 import pytest
 
 from advisor.feasibility.assess import Feasibility, assess
-from advisor.tasks.peek import Peek, peek
+from advisor.tasks.peek import peek
 from specs.spec import Spec, parse_spec
-
-DIGITS = Peek(((8, 8, 1),), 10)
 
 
 @pytest.fixture

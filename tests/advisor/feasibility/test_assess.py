@@ -171,6 +171,17 @@ def test_missing_data_is_assumed_and_proves_only_what_holds_for_all(ask: Callabl
     assert unsure.relaxations[0].verified
 
 
+def test_the_front_end_is_part_of_a_limited_pipeline(ask: Callable[..., Feasibility]) -> None:
+    task = "{kind: audio-classification, data: nothing-here}"
+    model, pipeline = (
+        ask(f"latency: {{max: 1 s, scope: {scope}}}", task=task).targets[0].limits[0] for scope in ("model", "pipeline")
+    )
+    assert model.expected is not None
+    assert pipeline.expected is not None
+    assert (pipeline.expected.value or 0) > (model.expected.value or 0)
+    assert pipeline.best == model.best  # the bound leaves it out, which is safe
+
+
 def test_peek_of_the_digits_is_read_not_assumed(spec: Callable[..., Spec]) -> None:
     assert not peek(spec()).assumed
 

@@ -7,9 +7,14 @@ from collections.abc import Callable
 
 import pytest
 
+from advisor import plugins
+from advisor.candidate import Value
+from advisor.feasibility import corners as module
 from advisor.feasibility.bounds import best_cases, best_latency, format_of, power_floor_mw
 from advisor.feasibility.corners import CHANNELS, corners
+from advisor.network.description import Builder, Network, network_shape
 from advisor.score import metrics_of
+from advisor.space.families import Choice, Dimension, Ints, Params
 from advisor.space.search_space import SearchSpace, load_family, search_space, workload_of
 from advisor.tasks.peek import least
 from cost_models.analytic import AnalyticModel
@@ -30,11 +35,11 @@ SHAPES = (
     ((49, 10, 1),), ((64, 6),), ((7, 2),), ((1000, 1),),
 )  # fmt: skip
 EACH = 32
-"""Random candidates a pair of target and shapes: 10 × 8 × 32 = 2,560."""
+"""Random candidates for each pair of target and shapes, half of them for either way to count: 10 × 8 × 32 = 2,560."""
 
 
-def sample(space: SearchSpace, rng: random.Random) -> dict[str, object]:
-    values = {d.name: rng.choice(d.grid()) for d in space.common()}
+def sample(space: SearchSpace, rng: random.Random) -> dict[str, Value]:
+    values: dict[str, Value] = {d.name: rng.choice(d.grid()) for d in space.common()}
     return values | {d.name: rng.choice(d.grid()) for d in space.dimensions(str(values["architecture"]))}
 
 
@@ -142,3 +147,35 @@ def test_one_core_of_several_may_draw_less_than_all() -> None:
     active = single.chip.power_state("active")
     assert active is not None
     assert power_floor_mw(single) == active.low_mw
+
+
+class Odd:
+    """A third-party family: more of `skip` is less network."""
+
+    name, stages = "odd", 1
+
+    def dimensions(self, shape: tuple[int, ...]) -> tuple[Dimension, ...]:
+        return (Ints("skip", 0, 9), Choice("width", (40, 13, 8)))
+
+    def build(self, params: Params, shape: tuple[int, ...], classes: int) -> Network:
+        builder = Builder(self.name, network_shape(shape))
+        for _ in range(10 - int(params["skip"])):
+            builder.conv(int(params["width"]), 3)
+        return builder.classifier(classes)
+
+
+def test_third_party_families_are_enumerated(spec: Callable[..., Spec], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(plugins.BUILTIN["architectures"], "odd", f"{__name__}:Odd")
+    monkeypatch.setattr(plugins, "names", lambda kind: plugins.BUILTIN[kind])
+    monkeypatch.setattr(plugins, "load", lambda kind, name: Odd)
+    asked = spec(LIMITS % ("all", "all"))
+    space = SearchSpace(asked.targets[0], ("odd",), ((16, 16, 1),), 3, (0.0, 0.5), ("int8",))
+    found = corners(space, "tflite")
+    assert len(found) == 10 * 3
+    best = best_cases(asked, space)["flash_bytes"].corner
+    assert best is not None
+    assert dict(best.params) == {"skip": 9, "width": 8}
+    monkeypatch.setattr(module, "MOST_NETWORKS", 29)
+    space = SearchSpace(asked.targets[0], ("odd",), ((16, 17, 1),), 3, (0.0, 0.5), ("int8",))
+    (opaque,) = corners(space, "tflite")
+    assert opaque.workload is None

@@ -8,15 +8,17 @@ from dataclasses import replace
 
 import pytest
 
-from advisor.feasibility.assess import Feasibility, assess
+from advisor.feasibility.assess import Feasibility
 from advisor.feasibility.checks import CHECKS
 from advisor.feasibility.checks.base import Evidence, Finding
 from advisor.feasibility.checks.chip import NoInt8
 from advisor.feasibility.checks.limits import Together
 from advisor.feasibility.verdict import Joint
+from advisor.tasks.peek import Peek
 from specs.limits import Limit
 from specs.spec import Spec
 
+DIGITS = Peek(((8, 8, 1),), 10)
 BATTERY = "battery: {min: 1 d, capacity: 220 mAh, voltage: 3 V, every: %s, sleep: %s}"
 MISSING = "{kind: image-classification, data: nothing-here}"
 CASES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
@@ -74,7 +76,7 @@ def test_does_not_fire(ask: Callable[..., Feasibility], code: str) -> None:
 def test_int8_unsupported_fires_for_such_a_runtime(spec: Callable[..., Spec]) -> None:
     asked = spec()
     (target,) = asked.targets
-    evidence = Evidence(assess_peek(asked), ())
+    evidence = Evidence(DIGITS, ())
     assert NoInt8().check(asked, evidence) is None
     floats = replace(target, runtime=replace(target.runtime, precisions=("fp32",)))
     found = NoInt8().check(replace(asked, targets=(floats,)), evidence)
@@ -110,14 +112,4 @@ def test_a_limit_free_spec_says_so(ask: Callable[..., Feasibility]) -> None:
 def test_checks_stand_any_limit_without_targets(spec: Callable[..., Spec]) -> None:
     asked = replace(spec(), limits=(Limit("latency", 1.0),))
     for check in CHECKS:
-        check.check(asked, Evidence(assess_peek(asked), ()))
-
-
-def assess_peek(asked: Spec):  # type: ignore[no-untyped-def]
-    return assess(asked, _digits()).peek
-
-
-def _digits():  # type: ignore[no-untyped-def]
-    from advisor.tasks.peek import Peek
-
-    return Peek(((8, 8, 1),), 10)
+        check.check(asked, Evidence(DIGITS, ()))

@@ -47,6 +47,13 @@ class Margin:
 def metrics_of(spec: Spec, target: Target, costs: Costs) -> Metrics:
     """The spec's cost metrics of a candidate on a target: memory as the limits count it, battery life, unit cost."""
     metrics = dict(costs.metrics)
+    for name, whole, size in (
+        ("chip_ram", "peak_ram_bytes", target.chip.working_memory_bytes),
+        ("chip_flash", "flash_bytes", target.chip.memory_bytes("flash")),
+    ):
+        if size is not None:
+            metrics[f"{name}_bytes"] = metrics[whole]
+            metrics[f"{name}_size_bytes"] = Estimate.exact(size, "assumed")
     for name, limit_name in (("peak_ram_bytes", "peak_ram"), ("flash_bytes", "flash")):
         limit = spec.limit(limit_name)
         if limit and limit.counts == "model":
@@ -81,8 +88,8 @@ def sum_items(items: Sequence[Item], metric: str, names: Sequence[str]) -> Estim
 
 
 def margins(spec: Spec, metrics: Mapping[str, Estimate]) -> list[Margin]:
-    """One margin a limit, in the spec's order."""
-    return [_margin(limit, spec, metrics) for limit in spec.limits]
+    """One margin a limit, in the spec's order, and one for each memory of the chip itself whose size is known."""
+    return [_margin(limit, spec, metrics) for limit in spec.limits] + _chip_margins(spec, metrics)
 
 
 def impossible(spec: Spec, metrics: Mapping[str, Estimate]) -> list[Margin]:
@@ -96,6 +103,9 @@ def impossible(spec: Spec, metrics: Mapping[str, Estimate]) -> list[Margin]:
         value = limit.margin(best)
         if value > 0:
             broken.append(Margin(limit.name, False, limit.bound, limit.metric.unit, estimate, value))
+    for margin in _chip_margins(spec, metrics):
+        if margin.estimate.low is not None and margin.estimate.low > margin.bound:
+            broken.append(margin)
     return broken
 
 
@@ -130,6 +140,19 @@ def at_risk(estimate: Estimate, probability: float, sense: str) -> float | None:
     spread = math.log(high / low) / (2 * NormalDist().inv_cdf(0.95))
     shift = NormalDist().inv_cdf(min(max(probability, 1e-6), 1 - 1e-6)) * spread
     return value * math.exp(shift if sense == "max" else -shift)
+
+
+def _chip_margins(spec: Spec, metrics: Mapping[str, Estimate]) -> list[Margin]:
+    """What all of the application needs against what the chip has: `chip_ram`, `chip_flash`."""
+    found = []
+    for name, limit_name in (("chip_ram", "peak_ram"), ("chip_flash", "flash")):
+        size = metrics[f"{name}_size_bytes"].value if f"{name}_size_bytes" in metrics else None
+        if size:
+            limit = spec.limit(limit_name)
+            need = metrics[f"{name}_bytes"].plus(limit.reserved_bytes if limit else 0)
+            value = at_risk(need, spec.feasible_probability, "max")
+            found.append(Margin(name, False, size, "B", need, None if value is None else value / size - 1))
+    return found
 
 
 def _margin(limit: Limit, spec: Spec, metrics: Mapping[str, Estimate]) -> Margin:

@@ -73,7 +73,7 @@ class Corner:
 def corners(space: SearchSpace, format: Format) -> tuple[Corner, ...]:
     """The corners of `space` in a runtime's format, one for each of its precisions."""
     found: list[Corner] = []
-    ratio = max(space.pruning) if len(space.pruning) > 1 else 0.0
+    ratio = max(space.pruning)
     for precision, quantization in precisions(space).items():
         for name in space.architectures:
             found += _corners(name, space.shapes, space.classes, ratio, precision, quantization, format)

@@ -28,7 +28,7 @@ BATCH = 4
 """Candidates asked at once, whatever the number of workers: the same seed then gives the same candidates anywhere."""
 MAX_SKIPS = 200
 """Proposals refused before training in a row, after which the space counts as exhausted."""
-EXPLORE_SHARE = 0.62
+EXPLORE_SHARE = 0.66
 """Share of the time spent on short trainings; the rest goes to full trainings of the best."""
 PROMOTIONS = 8
 """Candidates a target that get a full training, at most."""

@@ -37,7 +37,7 @@ class SearchSpace:
             return ()
         family = load_family(architecture)
         own = [_renamed(d, f"{architecture}.{d.name}") for d in family.dimensions(self.shapes[0])]
-        if len(self.pruning) > 1:
+        if any(self.pruning):
             own += [Choice(f"{architecture}.pruning{i}", self.pruning) for i in range(family.stages)]
         return tuple(own)
 

@@ -1,6 +1,6 @@
 import pytest
 
-from advisor.score import at_risk, feasible, impossible, margins, metrics_of, violation
+from advisor.score import at_risk, complete, feasible, impossible, margins, metrics_of, violation
 from cost_models.estimate import Costs, Estimate, Item
 from specs import catalog
 from specs.spec import parse_spec
@@ -98,8 +98,19 @@ def test_battery_and_price_follow_from_the_other_figures():
         "{battery: {min: 30 d, capacity: 1000 mAh, voltage: 3 V, every: 1 s, sleep: 10 uA}, unit_cost: {max: 50 USD}}"
     )
     target = catalog.target("stm32h743:tflm")
-    costs = Costs({"energy_mj": Estimate.exact(1.0), "latency_ms": Estimate.exact(5.0)})
-    metrics = metrics_of(s, target, costs)
+    metrics = complete(s, target, {"energy_mj": Estimate.exact(1.0), "latency_ms": Estimate.exact(5.0)})
     # 1000 mAh × 3 V = 10.8 kJ; 1 mJ an inference and second plus 3 V × 10 uA = 30 uW asleep
     assert metrics["battery_d"].value == pytest.approx(10800 / (1e-3 + 30e-6 * 0.995) / 86400, rel=1e-3)
     assert metrics["unit_cost_usd"].value == target.chip.price.usd
+
+
+def test_a_candidate_that_needs_more_than_the_chip_has_is_infeasible_without_any_limit():
+    target = catalog.target("stm32f401:tflm")
+    absent = Estimate.absent("x")
+    size = target.chip.memory_bytes("ram")
+    costs = Costs({"peak_ram_bytes": Estimate.exact(size + 1.0), "flash_bytes": Estimate.exact(1000.0),
+                   "latency_ms": absent, "energy_mj": absent, "power_mw": absent})  # fmt: skip
+    metrics = metrics_of(spec("{accuracy: {min: 0}}"), target, costs)
+    broken = impossible(spec("{accuracy: {min: 0}}"), metrics)
+    assert [(m.limit, m.bound) for m in broken] == [("chip_ram", size)]
+    assert feasible(margins(spec("{accuracy: {min: 0}}"), {**metrics, "accuracy": Estimate.exact(1.0)})) is False

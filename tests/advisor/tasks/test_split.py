@@ -24,7 +24,9 @@ def test_grouped_keeps_groups_whole(count: int, classes: int, seed: int) -> None
     groups = np.repeat([f"s{i}" for i in range(count)], 12)
     y = rng.randint(0, classes, len(groups))
     held = grouped(y, groups, 0.2)
-    assert held is not None
+    if held is None:  # no choice of whole groups covers every class: rare, and only where groups are few
+        assert count < 8
+        return
     assert not set(groups[held]) & set(groups[~held])
     assert set(y[held]) == set(y[~held]) == set(y)
     if count >= 8:

@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import Column, Float, Integer, MetaData, String, Table, Text, create_engine, event, insert, select
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from advisor.evaluation import FIDELITIES, Evaluation
@@ -60,17 +61,17 @@ class Ledger:
         self._engine, self._where = engine, where
 
     @classmethod
-    def create(cls, url: str, facts: Mapping[str, str]) -> Ledger:
+    def create(cls, url: str | URL, facts: Mapping[str, str]) -> Ledger:
         """A new ledger with the run's facts (`spec`, `spec_id`, `seed`, `versions`).
 
         Raises:
             SpecError: the place already holds another run.
         """
-        ledger = cls(_engine(url), url)
+        ledger = cls(_engine(url), str(url))
         with ledger._safely():
             _tables.create_all(ledger._engine)
             if ledger.facts():
-                raise SpecError("this ledger already holds a run", seen=url, next="use `advisor resume`")
+                raise SpecError("this ledger already holds a run", seen=str(url), next="use `advisor resume`")
             with ledger._engine.begin() as connection:
                 rows = [{"key": key, "value": value} for key, value in {"schema": str(SCHEMA), **facts}.items()]
                 connection.execute(insert(_run), rows)
@@ -85,8 +86,7 @@ class Ledger:
         """
         if not path.is_file():
             raise SpecError("no run here", seen=str(path.parent), next="start one with `advisor search SPEC`")
-        url = f"sqlite:///file:{path.absolute()}?mode=ro&uri=true" if read_only else f"sqlite:///{path.absolute()}"
-        ledger = cls(_engine(url, read_only=read_only), str(path))
+        ledger = cls(_engine(file_url(path, read_only=read_only), read_only=read_only), str(path))
         with ledger._safely():
             schema = ledger.facts().get("schema")
         if schema != str(SCHEMA):
@@ -166,7 +166,7 @@ class Ledger:
     def _read(self, text: str) -> Evaluation:
         try:
             return Evaluation.from_dict(json.loads(text))
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise SpecError("damaged row in the ledger", where=self._where, seen=text[:60]) from error
 
     @contextmanager
@@ -185,7 +185,15 @@ class LedgerError(AdvisorError):
     exit_status = 2
 
 
-def _engine(url: str, *, read_only: bool = False) -> Engine:
+def file_url(path: Path, *, read_only: bool = False) -> URL:
+    """The URL of a ledger's file, whatever its path holds (`?`, `#` and `%` mean something in a URL)."""
+    place = str(path.absolute())
+    if not read_only:
+        return URL.create("sqlite", database=place)
+    return URL.create("sqlite", database=f"file:{quote(place)}", query={"mode": "ro", "uri": "true"})
+
+
+def _engine(url: str | URL, *, read_only: bool = False) -> Engine:
     engine = create_engine(url)
     if engine.dialect.name == "sqlite" and not read_only:
 

@@ -92,25 +92,39 @@ def _searched(run: Run, task: Task, spaces: list[SearchSpace], listen: Listener)
 
 
 def _finish(run: Run, loop: Search, task: Task, listen: Listener) -> None:
-    """Measure the named picks by the full protocol and score the front's members on the test split, once each."""
+    """Measure the named picks by the full protocol and score the front's members on the test split, once each.
+
+    A better measurement can change the front, so this goes round until nothing is left to do.
+    """
     from advisor.evaluate import score_split
 
+    for _ in range(MAX_ROUNDS):
+        found = run.front()
+        named = {pick(found, name, r.evaluation.target).evaluation.id for r in found.members for name in _NAMED}
+        todo = [
+            row.evaluation
+            for row in found.members
+            if row.evaluation.id in named
+            and _target(run.spec, row.evaluation).is_host
+            and "full_protocol" not in row.evaluation.details
+        ]
+        if not todo:
+            break
+        for evaluation in todo:
+            listen(Event("measure", f"{evaluation.id} by the full protocol"))
+            marked = replace(evaluation, details={**evaluation.details, "full_protocol": True})
+            loop.measure(marked, _target(run.spec, evaluation), FINAL_PLAN)
     found = run.front()
-    named = {pick(found, name, r.evaluation.target).evaluation.id for r in found.members for name in _NAMED}
     for row in [*found.members, *found.fallback]:
         evaluation = row.evaluation
-        target = _target(run.spec, evaluation)
-        if target.is_host and evaluation.id in named and evaluation.details.get("full_protocol") is None:
-            listen(Event("measure", f"{evaluation.id} by the full protocol"))
-            plain = replace(evaluation, details={**evaluation.details, "full_protocol": True})
-            evaluation = loop.measure(plain, target, FINAL_PLAN)
         if "test_accuracy" not in evaluation.details:
             listen(Event("test", f"{evaluation.id} on the test split"))
-            artifact = artifact_of(evaluation, run.folder, target)
+            artifact = artifact_of(evaluation, run.folder, _target(run.spec, evaluation))
             tested = score_split(artifact, evaluation.candidate, task, "test").to_dict()
             run.ledger.add(replace(evaluation, details={**evaluation.details, "test_accuracy": tested}))
 
 
+MAX_ROUNDS = 4
 _NAMED = ("knee", "accuracy", "latency")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from advisor.evaluation import Evaluation
 from advisor.front import Front, front
-from advisor.ledger import Ledger
+from advisor.ledger import Ledger, file_url
 from specs.errors import AdvisorError, SpecError
 from specs.spec import Spec, parse_spec
 
@@ -54,7 +54,7 @@ def create_run(spec: Spec, folder: Path | None, facts: dict[str, str]) -> Run:
     except OSError as error:
         raise SpecError("cannot make the run directory", seen=str(folder), allowed=error.strerror or "") from None
     every = {"spec": spec.to_yaml(), "spec_id": spec.id, "spec_folder": str(spec.folder.absolute()), **facts}
-    ledger = Ledger.create(f"sqlite:///{(folder / 'ledger.db').absolute()}", every)
+    ledger = Ledger.create(file_url(folder / "ledger.db"), every)
     return Run(folder, spec, ledger)
 
 

@@ -96,8 +96,10 @@ def _train(
                     optimizer.step()
                 schedule.step()
         value = score(predict(module, val_data[0], device), val_data[1])
-        if value >= best:
-            best, best_epoch = value, epoch
+        if value > best:
+            best_epoch = epoch
+        if value >= best:  # of equals the longest trained
+            best = value
             best_state = {k: v.clone() for k, v in module.state_dict().items()}
         if progress:
             progress((epoch + 1) / epochs, best)

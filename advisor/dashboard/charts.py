@@ -13,6 +13,8 @@ COLOURS = ("#0072b2", "#56b4e9", "#999999", "#d55e00")
 """Of STATES; told apart by the colour-blind too (Okabe and Ito)."""
 SHAPES = {"measured": "circle", "computed": "square", "predicted": "triangle-up", "assumed": "triangle-down",
           "vendor-estimate": "diamond", "emulated": "cross"}  # fmt: skip
+PADDING = 16
+"""Pixels between the outermost point or limit and the frame."""
 PICKED = "picked"
 """Name of the chart's selection."""
 
@@ -21,9 +23,10 @@ def front_chart(rows: Sequence[Row], lines: Sequence[Row], x: Axis, y: Axis, *, 
     """Evaluations as points with their intervals, limits as dashed lines; a click selects `id` and `target`."""
     states = [state for state in STATES if any(row["state"] == state for row in rows)]
     sources = [source for source in SHAPES if any(row["provenance"] == source for row in rows)]
-    scale = alt.Scale(type="log") if log else alt.Scale(zero=False)
+    scale = alt.Scale(type="log", padding=PADDING) if log else alt.Scale(zero=False, padding=PADDING)
+    rising = alt.Scale(zero=False, padding=PADDING)
     across, across_low = (alt.X(f"{name}:Q", title=x.title, scale=scale) for name in ("x", "x_low"))
-    up, up_low = (alt.Y(f"{name}:Q", title=y.title, scale=alt.Scale(zero=False)) for name in ("y", "y_low"))
+    up, up_low = (alt.Y(f"{name}:Q", title=y.title, scale=rising) for name in ("y", "y_low"))
     colour = alt.Color(
         "state:N",
         title="candidate",

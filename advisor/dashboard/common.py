@@ -87,5 +87,6 @@ def quoted(path: Path) -> str:
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _content(folder: str, _: Stamp) -> Content:
+def _content(folder: str, changed: Stamp) -> Content:
+    """`changed` is part of the key; Streamlit would leave it out if its name began with an underscore."""
     return read(Path(folder))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +149,7 @@ def write_model(path: Path, candidate: Candidate) -> str:
 
 
 @pytest.fixture
-def show(tmp_path: Path) -> Iterator[Callable[..., AppTest]]:
+def show(tmp_path: Path) -> Callable[..., AppTest]:
     """show(page): the page (`spec_page`, `front_page`, `candidate_page`) over the runs under `tmp_path`."""
 
     def run(page: str, folder: Path | None = None, **state: object) -> AppTest:
@@ -162,7 +162,7 @@ def show(tmp_path: Path) -> Iterator[Callable[..., AppTest]]:
 
     st.cache_resource.clear()
     st.cache_data.clear()
-    yield run
+    return run
 
 
 def _page(page: str, folder: str) -> None:

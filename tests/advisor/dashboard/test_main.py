@@ -36,8 +36,17 @@ def test_the_folder_is_the_first_argument_or_where_it_was_started():
     assert folder_of(["app.py"]) == Path()
 
 
-@pytest.mark.parametrize(("address", "loopback"), [("127.0.0.1", True), ("localhost", True), ("::1", True),
-                                                   ("0.0.0.0", False), (None, False), ("192.168.0.2", False)])  # fmt: skip # noqa: S104
+@pytest.mark.parametrize(
+    ("address", "loopback"),
+    [
+        ("127.0.0.1", True),
+        ("localhost", True),
+        ("::1", True),
+        ("0.0.0.0", False),  # noqa: S104
+        (None, False),
+        ("192.168.0.2", False),
+    ],
+)
 def test_only_this_machine_is_served(address, loopback):
     assert is_loopback(address) is loopback
 

@@ -13,7 +13,7 @@ from advisor.dashboard.state import (
     stamp,
     state_of,
 )
-from advisor.run import locked
+from advisor.run import create_run, locked
 from specs.errors import SpecError
 
 
@@ -50,6 +50,15 @@ def test_a_finished_run_is_read_and_done(finished):
     assert content.front.verdict == "feasible"
     assert is_finished(content)
     assert state_of(finished.folder, content) == "done"
+
+
+@pytest.mark.parametrize("name", ["a b", "ha#sh", "qu?est", "per%41cent", "ü;&=:"])
+def test_a_folder_of_any_name_is_read_and_no_other_file_is_made(spec, evaluation, tmp_path, name):
+    run = create_run(spec, tmp_path / name / "runs" / "demo", {})
+    run.ledger.add(evaluation(8))
+    run.ledger.close()
+    assert read(run.folder).problem == ""
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_reading_writes_nothing(finished):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -122,6 +123,7 @@ def _finish(run: Run, loop: Search, task: Task, listen: Listener) -> None:
             artifact = artifact_of(evaluation, run.folder, _target(run.spec, evaluation))
             tested = score_split(artifact, evaluation.candidate, task, "test").to_dict()
             run.ledger.add(replace(evaluation, details={**evaluation.details, "test_accuracy": tested}))
+    run.ledger.set_fact("finished", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
 
 
 MAX_ROUNDS = 4

@@ -22,6 +22,7 @@ from advisor.search.study import Asked, TargetStudy, constraint_values, objectiv
 from advisor.search.workers import Outcome, WorkerPool
 from cost_models.estimate import Estimate
 from specs.chip import Target
+from specs.errors import SpecError
 from specs.spec import Spec
 
 BATCH = 4
@@ -257,8 +258,14 @@ _ACCURACY_LIMITS = ("accuracy", "accuracy_drop", "robust_accuracy")
 
 
 def artifact_of(evaluation: Evaluation, folder: Path, target: Target) -> Artifact:
-    """The artifact an evaluation names, under the run's folder."""
+    """The artifact an evaluation names, under the run's folder.
+
+    Raises:
+        SpecError: the ledger names a file outside the run.
+    """
     path = folder / evaluation.artifact
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise SpecError("the ledger names a file outside its run", where=str(folder), seen=evaluation.artifact)
     layout = evaluation.details.get("layout", "NHWC")
     return Artifact(path, target.runtime.id, evaluation.candidate.quantization, layout, evaluation.artifact_sha256,
                     path.stat().st_size if path.is_file() else 0)  # fmt: skip

@@ -102,12 +102,14 @@ def evaluation(candidate: Callable[..., Candidate]) -> Callable[..., Evaluation]
 
 @pytest.fixture
 def new_run(tmp_path: Path, spec: Spec) -> Callable[..., Run]:
-    """new_run(evaluations, name): a run under `tmp_path/runs`, written and closed."""
+    """new_run(evaluations, name): a run under `tmp_path/runs`, written and closed; `ended` as a finished search."""
 
-    def make(evaluations: list[Evaluation], name: str = "demo", text: str = "") -> Run:
+    def make(evaluations: list[Evaluation], name: str = "demo", text: str = "", *, ended: bool = True) -> Run:
         run = create_run(parse_spec(text) if text else spec, tmp_path / "runs" / name, {"classes": CLASSES})
         for row in evaluations:
             run.ledger.add(row)
+        if ended:
+            run.ledger.set_fact("finished", "2026-01-01T00:00:00Z")
         run.ledger.close()
         return run
 

@@ -109,7 +109,7 @@ def test_a_search_that_ends_while_the_page_refreshes_itself(finished, monkeypatc
 
 
 def test_an_interrupted_run_says_how_to_go_on(new_run, evaluation, show, said):
-    run = new_run([evaluation(8, tested=False)])
+    run = new_run([evaluation(8, tested=False)], ended=False)
     app = show("front_page")
     assert "Interrupted before its end." in said(app)
     assert f"advisor resume {run.folder}" in said(app)
@@ -117,7 +117,7 @@ def test_an_interrupted_run_says_how_to_go_on(new_run, evaluation, show, said):
 
 
 def test_an_interrupted_run_without_rows(new_run, show, said):
-    new_run([])
+    new_run([], ended=False)
     text = said(show("front_page"))
     assert "Interrupted" in text
     assert "No candidate was trained." in text

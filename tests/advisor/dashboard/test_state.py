@@ -99,21 +99,14 @@ def test_looking_at_a_running_search_does_not_disturb_it(finished):
         pass
 
 
-def test_a_run_whose_best_were_not_tested_was_interrupted(new_run, evaluation):
-    run = new_run([evaluation(8, tested=False)])
+def test_a_run_that_did_not_say_it_finished_was_interrupted(new_run, evaluation):
+    run = new_run([evaluation(8)], ended=False)
     assert state_of(run.folder, read(run.folder)) == "interrupted"
 
 
 def test_a_run_without_any_row_was_interrupted(new_run):
-    run = new_run([])
+    run = new_run([], ended=False)
     assert state_of(run.folder, read(run.folder)) == "interrupted"
-
-
-def test_a_run_where_everything_failed_is_done_when_its_budget_is_spent(new_run, evaluation):
-    run = new_run([evaluation(width, status="failed") for width in range(8, 40, 8)])
-    assert not is_finished(read(run.folder))
-    run = new_run([evaluation(width, status="failed") for width in range(8, 72, 8)], "second")
-    assert is_finished(read(run.folder))
 
 
 def _truncate(path: Path) -> None:

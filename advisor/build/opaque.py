@@ -48,6 +48,7 @@ def timm_module(architecture: str, shape: tuple[int, ...], classes: int) -> tupl
 
 
 def _pretrained(timm: Any, name: str, shape: tuple[int, ...], classes: int) -> tuple[nn.Module | None, tuple[str, ...]]:
+    _offline_unless_reachable()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -55,6 +56,22 @@ def _pretrained(timm: Any, name: str, shape: tuple[int, ...], classes: int) -> t
     except Exception as error:  # the hub client raises its own classes, changing between releases
         reason = type(error).__name__
         return None, (f"{name}: pretrained weights could not be had ({reason}); trained from random initialisation",)
+
+
+def _offline_unless_reachable() -> None:
+    """Where the model hub does not answer within three seconds, look in the local cache only, without retries."""
+    import logging
+    import socket
+    from urllib.parse import urlsplit
+
+    from huggingface_hub import constants
+
+    logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)
+    where = urlsplit(constants.ENDPOINT)
+    try:
+        socket.create_connection((where.hostname or "", where.port or 443), timeout=3).close()
+    except OSError:
+        constants.HF_HUB_OFFLINE = True
 
 
 def _create(timm: Any, name: str, shape: tuple[int, ...], classes: int, *, pretrained: bool) -> nn.Module:

@@ -90,7 +90,7 @@ def test_a_candidate_that_is_not_there(finished, show, said, key):
 
 
 def test_a_run_without_candidates(new_run, evaluation, show, said):
-    new_run([evaluation(8, status="skipped")])
+    new_run([evaluation(8, status="skipped")], ended=False)
     text = said(show("candidate_page"))
     assert "Interrupted" in text
     assert "No candidate of this run was trained" in text

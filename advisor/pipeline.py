@@ -85,7 +85,7 @@ def _searched(run: Run, task: Task, spaces: list[SearchSpace], listen: Listener)
         }
         elapsed = float(run.ledger.facts().get("elapsed_s", "0"))
         workers = min(cores(), 4)
-        with WorkerPool(spec.to_dict(), spec.folder.absolute(), workers) as pool:
+        with WorkerPool(spec.to_dict(), spec.folder.absolute(), workers, log=run.folder / "workers.log") as pool:
             loop = Search(spec, run.folder, run.ledger, studies, pricer, pool, listen, elapsed)
             loop.run()
         _finish(run, loop, task, listen)

@@ -68,11 +68,13 @@ class Search:
             open_targets = [name for name in self.studies if name not in exhausted]
             if not open_targets:
                 return
-            for name in open_targets:
+            for i, name in enumerate(open_targets):
                 left = self.spec.search.trials - self._trained()
                 if left <= 0:
                     return
-                if not self._batch(self.studies[name], min(BATCH, left)):
+                # what is left is shared: no target goes without because another came first
+                share = -(-left // (len(open_targets) - i))
+                if not self._batch(self.studies[name], min(BATCH, share)):
                     exhausted.add(name)
 
     def _batch(self, study: TargetStudy, count: int) -> bool:

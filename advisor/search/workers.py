@@ -40,11 +40,14 @@ class _Worker:
 class WorkerPool:
     """`count` processes, each with the task loaded once and one thread of its own.
 
-    `spec` is `Spec.to_dict()` and `folder` its folder: a worker reopens the task by itself.
+    `spec` is `Spec.to_dict()` and `folder` its folder: a worker reopens the task by itself. What native libraries
+    print goes to `log`.
     """
 
-    def __init__(self, spec: dict[str, Any], folder: Path, count: int, *, timeout_s: float = 1800.0) -> None:
-        self._spec, self._folder, self._timeout_s = spec, folder, timeout_s
+    def __init__(
+        self, spec: dict[str, Any], folder: Path, count: int, *, log: Path | None = None, timeout_s: float = 1800.0
+    ) -> None:
+        self._spec, self._folder, self._log, self._timeout_s = spec, folder, log, timeout_s
         self._context = multiprocessing.get_context("spawn")
         self._workers = [self._start(number) for number in range(count)]
 
@@ -53,10 +56,11 @@ class WorkerPool:
 
     def __exit__(self, *_: object) -> None:
         for worker in self._workers:
-            worker.process.terminate()
-            worker.pipe.close()
+            worker.pipe.close()  # an idle worker ends by itself
+            if worker.request is not None:
+                worker.process.terminate()
         for worker in self._workers:
-            worker.process.join(timeout=5)
+            worker.process.join(timeout=3)
             if worker.process.is_alive():
                 worker.process.kill()
 
@@ -135,14 +139,18 @@ class WorkerPool:
 
     def _start(self, number: int) -> _Worker:
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_serve, args=(theirs, self._spec, str(self._folder)), daemon=True)
+        log = str(self._log) if self._log else os.devnull
+        process = self._context.Process(target=_serve, args=(theirs, self._spec, str(self._folder), log), daemon=True)
         process.start()
         theirs.close()
         return _Worker(number, process, ours)
 
 
-def _serve(pipe: Connection, document: dict[str, Any], folder: str) -> None:
+def _serve(pipe: Connection, document: dict[str, Any], folder: str, log: str) -> None:
     """A worker's life: open the task, answer requests until the pipe closes."""
+    with open(log, "ab") as sink:
+        os.dup2(sink.fileno(), 1)
+        os.dup2(sink.fileno(), 2)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinator's to handle
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     parent = os.getppid()

@@ -26,12 +26,12 @@ def prune(network: Network, ratios: Sequence[float]) -> Network:
     """
     if not any(ratios):
         return network
-    keep = {root: _kept(size, ratio) for root, size, ratio in _groups(network, ratios)}
     owner = _owners(network)
-    layers = [
-        replace(layer, out=keep.get(owner[layer.name], layer.out)) if layer.kind in ("conv", "dwconv") else layer
-        for layer in network.layers
-    ]
+    keep = {root: _kept(size, ratio) for root, size, ratio in _groups(network, owner, ratios)}
+    layers = []
+    for layer in network.layers:
+        out = keep.get(owner[layer.name], layer.out) if layer.kind in ("conv", "dwconv") else layer.out
+        layers.append(layer if out == layer.out else replace(layer, out=out))
     return replace(network, layers=tuple(layers))
 
 
@@ -95,6 +95,7 @@ def _channels_of(network: Network, name: str) -> int:
 def _owners(network: Network) -> dict[str, str]:
     """For every layer the representative of the channels it puts out; `input` for those of the input."""
     parent: dict[str, str] = {"input": "input"}
+    order = {"input": -1} | {layer.name: i for i, layer in enumerate(network.layers)}
 
     def find(name: str) -> str:
         while parent[name] != name:
@@ -106,21 +107,13 @@ def _owners(network: Network) -> dict[str, str]:
         if layer.kind in ("conv", "dense"):
             continue
         for source in layer.inputs:
-            a, b = find(layer.name), find(source)
-            if a != b:
-                parent[a if b == "input" else max(a, b, key=_position(network))] = (
-                    b if b == "input" else min(a, b, key=_position(network))
-                )
+            # the earlier one represents: `input` before all, then in order of execution
+            first, second = sorted((find(layer.name), find(source)), key=order.__getitem__)
+            parent[second] = first
     return {name: find(name) for name in parent}
 
 
-def _position(network: Network):  # type: ignore[no-untyped-def]  # a key function for min and max
-    order = {"input": -1} | {layer.name: i for i, layer in enumerate(network.layers)}
-    return order.__getitem__
-
-
-def _groups(network: Network, ratios: Sequence[float]) -> list[tuple[str, int, float]]:
-    owner = _owners(network)
+def _groups(network: Network, owner: Mapping[str, str], ratios: Sequence[float]) -> list[tuple[str, int, float]]:
     found = {}
     for layer in network.layers:
         if layer.kind == "conv" and owner[layer.name] not in found and owner[layer.name] != "input":

@@ -93,7 +93,7 @@ def make_candidate(
         structure = f"{architecture}@{'x'.join(map(str, shape))}"
         return Candidate(architecture, (), shape, (), quantization, structure)
     built = network_of(architecture, params, shape, classes)
-    pruned = prune(built, pruning)
+    pruned = pruned_network(architecture, params, shape, classes, pruning)
     ratios = pruning if pruned is not built and pruned.id != built.id else tuple(0.0 for _ in pruning)
     structure = built.id if not any(ratios) else f"{built.id}>{pruned.id}"
     return Candidate(architecture, params, shape, ratios, quantization, structure)
@@ -107,11 +107,20 @@ def network_of(
     return load_family(architecture).build(dict(params), shape, classes)
 
 
+@lru_cache(maxsize=4096)
+def pruned_network(
+    architecture: str, params: tuple[tuple[str, Value], ...], shape: tuple[int, ...], classes: int,
+    pruning: tuple[float, ...],
+) -> Network:  # fmt: skip
+    """The network of an own family after pruning."""
+    return prune(network_of(architecture, params, shape, classes), pruning)
+
+
 def deployed_network(candidate: Candidate, classes: int) -> Network | None:
     """The network as deployed, after pruning; None for opaque backbones."""
     if is_opaque(candidate.architecture):
         return None
-    return prune(network_of(candidate.architecture, candidate.params, candidate.shape, classes), candidate.pruning)
+    return pruned_network(candidate.architecture, candidate.params, candidate.shape, classes, candidate.pruning)
 
 
 def workload_of(candidate: Candidate, classes: int, runtime: str) -> Workload | None:

@@ -149,11 +149,16 @@ def cost_model() -> CostModel:
 
 
 def check_runnable(spec: Spec) -> None:
-    """Refuse to search for a target whose runtime cannot be executed here: its artifacts could not be verified.
+    """Refuse what this version cannot answer: runtimes that do not run here, limits that nothing evaluates.
 
     Raises:
-        SpecError: naming the target and the runtimes that can.
+        SpecError: naming the target and the runtimes that can, or the limit.
     """
+    for name in ("accuracy_drop", "robust_accuracy"):
+        limit = spec.limit(name)
+        if limit and not limit.soft:
+            raise SpecError("this version does not evaluate it: no candidate could ever be called feasible",
+                            where=f"limits.{name}", next="make it `soft: true`, or set accuracy.min")  # fmt: skip
     for target in spec.targets:
         if target.runtime.id not in plugins.names("runtimes"):
             able = [name for name in target.chip.runtimes if name in plugins.names("runtimes")]

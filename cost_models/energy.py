@@ -95,4 +95,4 @@ def price_note(chip: Chip) -> str:
     price = chip.price
     if price is None:
         return ""
-    return f"{price.what} at {price.volume} pieces, {price.date} ({price.source})"
+    return f"{price.what} at {price.volume} {'pieces' if price.volume > 1 else 'piece'}, {price.date} ({price.source})"

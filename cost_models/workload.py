@@ -98,3 +98,10 @@ class Workload:
         """Bytes an operator reads and writes: activations in and out, and its weights."""
         sizes = self.tensor_bytes
         return op.weight_bytes + sum([sizes[i] for i in op.inputs]) + sum([sizes[i] for i in op.outputs])
+
+
+def signal_processing(macs: int) -> Workload:
+    """What runs before the network (log-mel, MFCC) as one float32 dense layer of as many MACs."""
+    side = (Tensor((max(1, round(macs**0.5)),)),)
+    dense = Operator("dense", "frontend", (0,), (1,), macs=macs)
+    return Workload("frontend", side + side, (dense,), (0,), (1,), "fp32")

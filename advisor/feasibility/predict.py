@@ -13,7 +13,7 @@ from advisor.space.search_space import search_space
 from advisor.tasks.peek import Peek
 from cost_models.analytic import AnalyticModel
 from cost_models.estimate import Estimate
-from cost_models.workload import Operator, Tensor, Workload
+from cost_models.workload import signal_processing
 from specs.chip import Target
 from specs.spec import Spec
 
@@ -68,20 +68,13 @@ def predict(spec: Spec, target: Target, candidates: list[Corner], frontend_macs:
     """The margins of every candidate, by the analytic cost model; with the front end where the pipeline is limited."""
     workloads = [corner.workload for corner in candidates if corner.workload is not None]
     model = AnalyticModel()
-    front = _frontend(frontend_macs) if frontend_macs else None
+    front = signal_processing(frontend_macs) if frontend_macs else None
     extra = {"frontend_ms": model.predict([front], target)[0].metrics["latency_ms"]} if front else {}
     costs = model.predict(workloads, target)
     return [
         (corner, margins(spec, {**metrics_of(spec, target, cost), **extra}))
         for corner, cost in zip(candidates, costs, strict=True)
     ]
-
-
-def _frontend(macs: int) -> Workload:
-    """Signal processing as one float32 dense layer of as many MACs."""
-    side = (Tensor((max(1, round(macs**0.5)),)),)
-    dense = Operator("dense", "frontend", (0,), (1,), macs=macs)
-    return Workload("frontend", side + side, (dense,), (0,), (1,), "fp32")
 
 
 def joint(predicted: list[Predicted], peek: Peek) -> Joint:

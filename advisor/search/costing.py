@@ -19,7 +19,7 @@ from cost_models.base import CostModel
 from cost_models.estimate import Costs, Estimate, Item
 from cost_models.measurement import Measurement
 from cost_models.read import read_workload
-from cost_models.workload import Operator, Tensor, Workload
+from cost_models.workload import Workload, signal_processing
 from specs.chip import Target
 from specs.spec import Spec
 
@@ -63,12 +63,9 @@ class Pricer:
         return metrics
 
     def _frontend(self, target: Target) -> Estimate:
-        """Signal processing priced as one float32 dense layer of as many MACs."""
         if target.id not in self._frontends:
-            side = max(1, round(self.frontend_macs**0.5))
-            dense = Operator("dense", "frontend", (0,), (1,), macs=self.frontend_macs)
-            workload = Workload("frontend", (Tensor((side,)), Tensor((side,))), (dense,), (0,), (1,), "fp32")
-            self._frontends[target.id] = self.model.predict([workload], target)[0].metrics["latency_ms"]
+            costs = self.model.predict([signal_processing(self.frontend_macs)], target)[0]
+            self._frontends[target.id] = costs.metrics["latency_ms"]
         return self._frontends[target.id]
 
 

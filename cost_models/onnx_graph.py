@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cost_models.onnx_kinds import KINDS_BY_OP, STANDARD_DOMAINS
-from cost_models.read import MAX_OPERATORS, MAX_TENSORS, checked_shape, without_batch
+from cost_models.read_common import MAX_OPERATORS, MAX_TENSORS, checked_shape, without_batch
 from cost_models.wire import check_onnx
 from specs.errors import ModelFileError
 

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterable
 from pathlib import Path
 
-from cost_models.workload import Operator, Tensor, Workload
-from specs.chip import Precision
+from cost_models.read_onnx import read_onnx
+from cost_models.read_tflite import read_tflite
+from cost_models.workload import Workload
 from specs.errors import ModelFileError
 
 MAX_FILE_BYTES = 1 << 30
-MAX_TENSORS = 200_000
-MAX_OPERATORS = 100_000
-MAX_REFERENCES = 2_000_000
-"""Inputs and outputs of all operators together: real networks have some three an operator."""
-MAX_ELEMENTS = 1 << 34
-"""Elements of one tensor: beyond any network that was ever stored in a file of the allowed size."""
-MAX_RANK = 16
 
 
 def read_workload(path: Path) -> Workload:
@@ -29,11 +22,7 @@ def read_workload(path: Path) -> Workload:
     data = read_bounded(path)
     try:
         if data[4:8] == b"TFL3":
-            from cost_models.read_tflite import read_tflite
-
             return read_tflite(data, path.stem)
-        from cost_models.read_onnx import read_onnx
-
         return read_onnx(data, path.stem, path.parent)
     except ModelFileError as error:
         raise error.at(str(path)) from None
@@ -55,74 +44,3 @@ def read_bounded(path: Path) -> bytes:
     if not data:
         raise ModelFileError("file is empty", where=str(path))
     return data
-
-
-def checked_shape(dims: Iterable[int], what: str) -> tuple[int, ...]:
-    """`dims` as a shape of sane rank and size.
-
-    Raises:
-        ModelFileError: negative or absurd dimensions.
-    """
-    shape = tuple(int(d) for d in dims)
-    elements = 1
-    for dim in shape[: MAX_RANK + 1]:
-        elements *= dim if dim > 0 else 1
-        if dim < 0 or elements > MAX_ELEMENTS:
-            break
-    else:
-        if len(shape) <= MAX_RANK:
-            return shape
-    raise ModelFileError(f"absurd dimensions of {what!r}", seen=list(shape[:8]),
-                         allowed=f"at most {MAX_RANK} dimensions ≥ 0 and {MAX_ELEMENTS} elements")  # fmt: skip
-
-
-def without_batch(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape without its batch of 1; a batch fixed at another size stays, as the file computes all of it."""
-    return shape[1:] if shape and shape[0] == 1 else shape
-
-
-class Tensors:
-    """The activations met so far in the order they were added, each once."""
-
-    def __init__(self) -> None:
-        self._index: dict[object, int] = {}
-        self._tensors: list[Tensor] = []
-
-    def add(self, key: object, tensor: Tensor) -> int:
-        if key not in self._index:
-            self._index[key] = len(self._tensors)
-            self._tensors.append(tensor)
-        return self._index[key]
-
-    def index(self, key: object) -> int:
-        return self._index[key]
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._index
-
-    def at(self, index: int) -> Tensor:
-        return self._tensors[index]
-
-    def replace(self, index: int, tensor: Tensor) -> None:
-        self._tensors[index] = tensor
-
-    def rename(self, old: object, new: object) -> None:
-        """The same tensor is from now on met under `new`."""
-        self._index[new] = self._index[old]
-
-    def all(self) -> tuple[Tensor, ...]:
-        return tuple(self._tensors)
-
-
-def precision_of(operators: Iterable[Operator], weight_bits: Iterable[int]) -> Precision:
-    """What most MACs are done in, told by the bits of each operator's weights (0: it has none)."""
-    macs = {"int8": 0, "fp16": 0, "fp32": 0}
-    for op, bits in zip(operators, weight_bits, strict=True):
-        if op.macs and bits:
-            macs["int8" if bits <= 8 else "fp16" if bits <= 16 else "fp32"] += op.macs
-    best: Precision = "fp32"
-    if macs["int8"] > max(macs["fp16"], macs["fp32"]):
-        best = "int8"
-    elif macs["fp16"] > macs["fp32"]:
-        best = "fp16"
-    return best

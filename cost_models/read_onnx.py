@@ -8,7 +8,7 @@ from typing import Any
 
 from cost_models.onnx_graph import Graph, Node, shaped
 from cost_models.onnx_kinds import FUSED_ACTIVATIONS, KINDS_BY_OP, QUANTIZATION_AT, WEIGHT_AT
-from cost_models.read import Tensors, precision_of
+from cost_models.read_common import Tensors, precision_of
 from cost_models.workload import Operator, Tensor, Workload
 from specs.errors import ModelFileError
 

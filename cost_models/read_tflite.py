@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from cost_models.read import (
+from cost_models.read_common import (
     MAX_OPERATORS,
     MAX_REFERENCES,
     MAX_TENSORS,

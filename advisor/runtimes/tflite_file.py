@@ -27,6 +27,7 @@ def convert(model: BuiltModel) -> tuple[bytes, tuple[str, ...]]:
 
 
 def _through_keras(model: BuiltModel) -> bytes:
+    import keras
     import tensorflow as tf
 
     assert model.network is not None  # noqa: S101 - the caller checked
@@ -42,6 +43,7 @@ def _through_keras(model: BuiltModel) -> bytes:
     elif model.quantization != "fp32":
         raise ToolchainError(f"TFLite has no {model.quantization}", allowed="fp32, fp16, int8")
     data: bytes = converter.convert()
+    keras.backend.clear_session()  # or every network ever converted stays in memory
     return data
 
 

@@ -19,6 +19,10 @@ Notice = Callable[[int, str, float], None]
 """Progress of a worker: its number, the stage, the share done."""
 
 
+MAX_SERVED = 48
+"""Requests after which a worker is replaced: converters keep memory of every network they ever saw."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What became of a request: results a runtime, or the error that stopped all of them."""
@@ -35,6 +39,7 @@ class _Worker:
     pipe: Connection
     request: Request | None = None
     deadline: float = 0.0
+    served: int = 0
 
 
 class WorkerPool:
@@ -117,6 +122,9 @@ class WorkerPool:
                         notice(worker.number, *payload)
                     continue
                 worker.request = None
+                worker.served += 1
+                if worker.served >= MAX_SERVED:
+                    self._restart(worker)
                 yield Outcome(request, tuple(payload)) if kind == "done" else Outcome(request, (), payload)
             elif time.monotonic() > worker.deadline:
                 worker.process.kill()
@@ -135,7 +143,7 @@ class WorkerPool:
         worker.pipe.close()
         worker.process.join(timeout=5)
         fresh = self._start(worker.number)
-        worker.process, worker.pipe, worker.request = fresh.process, fresh.pipe, None
+        worker.process, worker.pipe, worker.request, worker.served = fresh.process, fresh.pipe, None, 0
 
     def _start(self, number: int) -> _Worker:
         ours, theirs = self._context.Pipe()

@@ -8,7 +8,9 @@ small enough), `SHA256SUMS` over all of them.
 from __future__ import annotations
 
 import json
+import math
 import shutil
+import tempfile
 import time
 import zipfile
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advisor import plugins
+from advisor.candidate import PRECISION
 from advisor.evaluate import input_shape
 from advisor.front import Ranked, row_info
 from advisor.model import Artifact, Runtime, sha256_file
@@ -30,6 +33,7 @@ from advisor.tasks.load import open_task
 from advisor.tasks.score import score
 from cost_models.estimate import Estimate
 from specs import catalog
+from specs.chip import Target
 from specs.errors import SpecError, VerificationError
 
 SCHEMA = 1
@@ -37,6 +41,7 @@ SUMS = "SHA256SUMS"
 PARITY_SAMPLES = 32
 MAX_TEST_BYTES = 32 * 1024 * 1024
 MAX_ARRAY_BYTES = 512 * 1024 * 1024
+MAX_INPUT_ELEMENTS = 1 << 24
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 TOLERANCE = {"fp32": 1e-3, "fp16": 1e-2, "int8": 0.05}
 """Largest logit difference allowed, as a share of the largest logit: rounding of float kernels between machines, and
@@ -59,10 +64,27 @@ def export_bundle(run: Run, row: Ranked, out: Path) -> Path:
         raise VerificationError("the model file changed since it was evaluated", seen=str(artifact.path))
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise SpecError("the output directory is taken", seen=str(out), next="name a new one with --out")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    except OSError as error:
+        raise SpecError(
+            "cannot write there", where=str(out), seen=error.strerror, next="name another with --out"
+        ) from None
+    try:
+        _fill(part, run, row, target, artifact)
+        part.chmod(0o755)
+        if out.exists():
+            out.rmdir()
+        part.replace(out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)  # still there only when something failed
+    return out
+
+
+def _fill(part: Path, run: Run, row: Ranked, target: Target, artifact: Artifact) -> None:
+    evaluation = row.evaluation
     task = open_task(run.spec)
-    part = out.with_name(f"{out.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
     model_name = f"model{artifact.path.suffix}"
     shutil.copyfile(artifact.path, part / model_name)
     if target.runtime.id == "tflm":
@@ -114,15 +136,23 @@ def export_bundle(run: Run, row: Ranked, out: Path) -> Path:
         "details": info["details"],
         "test": {"metric": run.spec.task.metric, "figure": tested.to_dict(), "stored": raw.nbytes <= MAX_TEST_BYTES},
         "parity": {"samples": count, "tolerance": TOLERANCE[evaluation.candidate.precision]},
-        "data": {"source": run.spec.task.data, "fingerprint": facts.get("data_fingerprint", "")},
+        "data": {
+            "source": run.spec.task.data,
+            "fingerprint": facts.get("data_fingerprint", ""),
+            "notes": list(task.notes),
+        },
+        "measured_on": next(
+            (
+                m["fingerprint"]
+                for c, t, m in reversed(run.ledger.measurements(evaluation.id))
+                if t == evaluation.target and not m.get("error")
+            ),
+            None,
+        ),
         "tools": {k.partition(":")[2]: v for k, v in facts.items() if k.startswith("version:")},
     }
     (part / "manifest.json").write_text(json.dumps(manifest, indent=1, allow_nan=False) + "\n", "utf-8")
     write_sums(part)
-    if out.exists():
-        out.rmdir()
-    part.replace(out)
-    return out
 
 
 @dataclass(frozen=True)
@@ -158,18 +188,18 @@ def _run_checks(folder: Path, manifest: dict[str, Any], checks: list[str]) -> Ve
     if sha256_file(path) != model["sha256"]:
         raise VerificationError("the model is not the evaluated one", where=path.name)
     numbers, shape = manifest["preprocessing"]["numbers"], tuple(model["input_shape"])
+    tolerance = _checked(folder, manifest, shape, tuple(numbers["shape"]))
     session = _open(manifest["runtime"], path, model["layout"], model["quantization"])
     vectors = _arrays(_inside(folder, "parity.npz"))
     raw, expected = vectors["raw"], vectors["logits"]
     found = _logits(session, numbers, raw, shape)
     worst = float(np.abs(found - expected).max() / max(float(np.abs(expected).max()), 1e-9))
-    tolerance = float(manifest["parity"]["tolerance"])
     if found.shape != expected.shape or not worst <= tolerance:
         raise VerificationError("outputs differ from the parity vectors", where=path.name,
                                 seen=f"{worst:.2g} of the largest logit", allowed=f"{tolerance:g}")  # fmt: skip
     checks.append(f"{len(raw)} parity vectors within {worst:.1e} of the largest logit (allowed {tolerance:g})")
     recorded = Estimate.from_dict(manifest["test"]["figure"])
-    if not manifest["test"]["stored"]:
+    if not manifest["test"]["stored"] and not (folder / "test.npz").exists():
         checks.append("test split not stored in the bundle (too large): recorded figure not recomputed")
         return Verified(folder, tuple(checks), recorded)
     split = _arrays(_inside(folder, "test.npz"))
@@ -180,6 +210,20 @@ def _run_checks(folder: Path, manifest: dict[str, Any], checks: list[str]) -> Ve
         raise VerificationError("the test figure differs", seen=tested.value, allowed=f"{recorded.value} ± {allowed:g}")
     checks.append(f"{manifest['test']['metric']} {tested.value:.4f} on {len(labels)} test samples, as recorded")
     return Verified(folder, tuple(checks), tested)
+
+
+def _checked(folder: Path, manifest: dict[str, Any], shape: tuple[int, ...], preprocessed: tuple[int, ...]) -> float:
+    """The tolerance for this model, after the manifest's own claims were held against what is allowed."""
+    model = manifest["model"]
+    if model["layout"] not in ("NCHW", "NHWC"):
+        raise VerificationError("unknown layout", where="manifest.json", seen=model["layout"], allowed="NCHW, NHWC")
+    if (folder / "labels.txt").read_text("utf-8").splitlines() != manifest["labels"]:
+        raise VerificationError("labels.txt and the manifest differ", where=str(folder))
+    for dims in (shape, preprocessed):
+        if not 1 <= len(dims) <= 3 or not all(int(n) > 0 for n in dims) or math.prod(dims) > MAX_INPUT_ELEMENTS:
+            raise VerificationError("absurd input shape", where="manifest.json", seen=dims)
+    # what is tolerated is decided here, not by the file under test
+    return TOLERANCE[PRECISION[model["quantization"]]]
 
 
 def write_sums(folder: Path) -> None:
@@ -208,7 +252,7 @@ def check_sums(folder: Path) -> str:
 
 
 def _sums(folder: Path) -> str:
-    names = sorted(path.name for path in folder.iterdir() if path.name not in (SUMS, "__pycache__"))
+    names = sorted(path.name for path in folder.iterdir() if path.name != SUMS)
     return "".join(f"{sha256_file(_inside(folder, name))}  {name}\n" for name in names)
 
 

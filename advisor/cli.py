@@ -29,14 +29,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _failed(error, error.exit_status, arguments.debug)
     except KeyboardInterrupt as error:
         folder = getattr(arguments, "folder", None)
-        next_step = (
-            f"; continue with `advisor resume {folder or 'RUN'}`" if arguments.verb in ("search", "resume") else ""
-        )
+        next_step = ""
+        if arguments.verb in ("search", "resume"):
+            begun = folder is not None and (folder / "ledger.db").is_file()
+            next_step = f"; continue with `advisor resume {folder}`" if begun else " before anything was started"
         return _failed(error, 130, arguments.debug, f"interrupted{next_step}")
     except BrokenPipeError:
         # the reader (head, a pager) has seen enough; standard output must not be flushed again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # a path of the user's that nothing more specific explained
+        return _failed(error, 2, arguments.debug, f"{error.filename or 'input/output'}: {error.strerror or error}")
     except Exception as error:  # our own bug: still one line, the traceback on request
         text = " ".join(str(error).split())[:300]
         return _failed(error, 1, arguments.debug, f"unexpected fault: {type(error).__name__}: {text}; see --debug")

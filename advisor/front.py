@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -37,6 +38,8 @@ class Front:
     fallback: tuple[Ranked, ...]
     skipped: int
     failed: int
+    failures: tuple[tuple[str, int], ...] = ()
+    """Distinct reasons of failed evaluations and how often each, most frequent first."""
 
     @property
     def exit_status(self) -> int:
@@ -65,6 +68,7 @@ def front(spec: Spec, evaluations: Sequence[Evaluation], *, fallback: int = 5) -
         fallback=tuple(spare),
         skipped=sum(evaluation.status == "skipped" for evaluation in evaluations),
         failed=sum(evaluation.status == "failed" for evaluation in evaluations),
+        failures=tuple(Counter(e.reason for e in evaluations if e.status == "failed").most_common()),
     )
 
 
@@ -106,6 +110,9 @@ def pick(found: Front, name: str, target: str | None = None) -> Ranked:
     Raises:
         SpecError: nothing feasible to pick from, or an unknown name or id.
     """
+    known = list(dict.fromkeys(r.evaluation.target for r in found.ranked))
+    if target is not None and target not in known:
+        raise SpecError("this run has no such target", seen=target, allowed=", ".join(known))
     members = [r for r in found.members if target in (None, r.evaluation.target)]
     if name in ("knee", "accuracy", "latency", "smallest"):
         if not members:
@@ -156,6 +163,7 @@ def front_info(spec: Spec, found: Front) -> dict[str, Any]:
             "failed": found.failed,
         },
         "evaluations": [row_info(row) for row in found.ranked],
+        "failures": [{"reason": reason, "count": count} for reason, count in found.failures],
         "least_violating": [f"{row.evaluation.id}@{row.evaluation.target}" for row in found.fallback],
     }
 

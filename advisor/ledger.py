@@ -6,6 +6,7 @@ One coordinator writes; readers (dashboard, `front`) open it read-only and never
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -142,7 +143,7 @@ class Ledger:
         if candidate:
             query = query.where(_measurements.c.candidate == candidate)
         with self._safely(), self._engine.connect() as connection:
-            return [(row.candidate, row.target, json.loads(row.data)) for row in connection.execute(query)]
+            return [(row.candidate, row.target, self._json(row.data)) for row in connection.execute(query)]
 
     def add_trials(self, rows: list[dict[str, Any]]) -> None:
         """Trials told to the study: `target`, `number`, `params` and `data` (values and constraints)."""
@@ -156,7 +157,7 @@ class Ledger:
         query = select(_trials).where(_trials.c.target == target).order_by(_trials.c.number, _trials.c.row)
         with self._safely(), self._engine.connect() as connection:
             return [
-                {"number": row.number, "params": json.loads(row.params), "data": json.loads(row.data)}
+                {"number": row.number, "params": self._json(row.params), "data": self._json(row.data)}
                 for row in connection.execute(query)
             ]
 
@@ -167,6 +168,13 @@ class Ledger:
         try:
             return Evaluation.from_dict(json.loads(text))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise SpecError("damaged row in the ledger", where=self._where, seen=text[:60]) from error
+
+    def _json(self, text: str) -> dict[str, Any]:
+        try:
+            data: dict[str, Any] = json.loads(text)
+            return data
+        except ValueError as error:
             raise SpecError("damaged row in the ledger", where=self._where, seen=text[:60]) from error
 
     @contextmanager
@@ -190,7 +198,10 @@ def file_url(path: Path, *, read_only: bool = False) -> URL:
     place = str(path.absolute())
     if not read_only:
         return URL.create("sqlite", database=place)
-    return URL.create("sqlite", database=f"file:{quote(place)}", query={"mode": "ro", "uri": "true"})
+    query = {"mode": "ro", "uri": "true"}
+    if not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists():
+        query["immutable"] = "1"  # nobody writes here, and SQLite could not make the files it reads beside a writer
+    return URL.create("sqlite", database=f"file:{quote(place)}", query=query)
 
 
 def _engine(url: str | URL, *, read_only: bool = False) -> Engine:

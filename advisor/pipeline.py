@@ -56,7 +56,9 @@ def search(spec: Spec, folder: Path | None, listen: Listener) -> Searched:
     task = open_task(spec)
     spaces = [search_space(spec, target, task.shapes, len(task.classes)) for target in spec.targets]
     check_runnable(spec)
+    check_backbones(spec, task)
     run = create_run(spec, folder, {"data_fingerprint": task.fingerprint, "classes": "\n".join(task.classes),
+                                    "data_notes": "\n".join(task.notes),
                                     **{f"version:{name}": tool_version(name) for name in TOOLS}})  # fmt: skip
     listen(Event("run", str(run.folder)))
     return _searched(run, task, spaces, listen)
@@ -83,7 +85,7 @@ def _searched(run: Run, task: Task, spaces: list[SearchSpace], listen: Listener)
         studies = {
             space.target.id: TargetStudy(space, objectives(spec, space, pricer), spec.search.seed) for space in spaces
         }
-        elapsed = float(run.ledger.facts().get("elapsed_s", "0"))
+        elapsed = _seconds(run.ledger.facts().get("elapsed_s", "0"))
         workers = min(cores(), 4)
         with WorkerPool(spec.to_dict(), spec.folder.absolute(), workers, log=run.folder / "workers.log") as pool:
             loop = Search(spec, run.folder, run.ledger, studies, pricer, pool, listen, elapsed)
@@ -130,6 +132,13 @@ MAX_ROUNDS = 4
 _NAMED = ("knee", "accuracy", "latency")
 
 
+def _seconds(text: str) -> float:
+    try:
+        return max(0.0, float(text))
+    except ValueError:
+        raise SpecError("damaged fact in the ledger", where="elapsed_s", seen=text) from None
+
+
 def objectives(spec: Spec, space: SearchSpace, pricer: Pricer) -> tuple[str, ...]:
     """The spec's objectives that the target has figures for: without power states there is no energy to minimise."""
     probe = next((c for c in map(space.candidate, anchors(space)) if not c.architecture.startswith("timm:")), None)
@@ -167,6 +176,18 @@ def check_runnable(spec: Spec) -> None:
                             next="`advisor feasibility` still answers for it")  # fmt: skip
 
 
+def check_backbones(spec: Spec, task: Task) -> None:
+    """Refuse timm models that do not exist or cannot take the data, before any work.
+
+    Raises:
+        SpecError: naming the model, and the nearest that exists.
+    """
+    for name in (name for name in spec.search.architectures if name.startswith("timm:")):
+        from advisor.build.opaque import check_timm
+
+        check_timm(name, task.shape)
+
+
 def tool_version(name: str) -> str:
     try:
         return version(name)
@@ -175,7 +196,10 @@ def tool_version(name: str) -> str:
 
 
 def _target(spec: Spec, evaluation: Evaluation) -> Target:
-    return next(target for target in spec.targets if target.id == evaluation.target)
+    for target in spec.targets:
+        if target.id == evaluation.target:
+            return target
+    raise SpecError("the ledger holds a target that its spec does not", seen=evaluation.target)
 
 
 def environment() -> dict[str, Any]:

@@ -134,7 +134,9 @@ def optimized_scratch_bytes(workload: Workload) -> int:
             for side in op.kernel:
                 window *= side
             if op.kind == "dwconv" or window > 1:
-                most = max(most, 4 * window * (channels if op.kind == "dwconv" else max(1, channels // op.groups)))
+                most = max(
+                    most, 4 * window * (channels if op.kind == "dwconv" else max(1, channels // max(1, op.groups)))
+                )
     return (most + 15) & ~15
 
 

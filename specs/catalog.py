@@ -126,7 +126,7 @@ def target(text: str) -> Target:
     if not wanted and chip.runtimes:
         wanted = chip.runtimes[0]
     if wanted not in runtimes():
-        hint = nearest(wanted, runtimes())
+        hint = nearest(wanted, chip.runtimes)
         raise SpecError("unknown runtime", seen=wanted, allowed=", ".join(chip.runtimes), next=hint)
     if wanted not in chip.runtimes:
         raise SpecError(f"{wanted} does not run on {name}", seen=text, allowed=", ".join(chip.runtimes) or "none")

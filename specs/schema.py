@@ -26,7 +26,7 @@ HELP = {
     "metric": "what accuracy means; default accuracy",
     "frontend": "audio only: what turns a waveform into the network's input; default auto",
     "targets": "chip:runtime, one or several; `advisor targets` lists them",
-    "baseline": "today's model: competes as a candidate, and accuracy_drop counts from it",
+    "baseline": "today's model, which accuracy_drop counts from; parsed, not evaluated by this version",
     "model": "path of the model file",
     "limits": "hard unless `soft: true`; what is absent is unconstrained",
     "objectives": "what to trade off within the limits; default accuracy, latency",

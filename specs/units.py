@@ -109,7 +109,7 @@ def parse_share(value: object) -> float:
     """
     number = math.nan
     if isinstance(value, str) and len(value) <= _MAX_TEXT:
-        match = _NUMBER.fullmatch(value)
+        match = _NUMBER.fullmatch(value.replace("\u03bc", "\u00b5"))  # both letters are written for micro
         # Text without a percent sign is a number too: YAML 1.1 takes `9e-1` for text.
         if match and match[2] in ("", "%"):
             number = _scaled(match[1], 0.01 if match[2] else 1.0)

@@ -63,6 +63,6 @@ def _mask(x: Tensor, generator: torch.Generator) -> Tensor:
 
 def _jitter(x: Tensor, generator: torch.Generator) -> Tensor:
     """Sensor noise and gain."""
-    gain = 1 + 0.1 * torch.randn(len(x), x.shape[1], 1, 1, generator=generator)
+    gain = 1 + 0.2 * torch.randn(len(x), x.shape[1], 1, 1, generator=generator)
     noise = 0.03 * torch.randn(x.shape, generator=generator)
     return x * gain.to(x.device) + noise.to(x.device)

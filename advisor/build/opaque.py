@@ -21,16 +21,10 @@ def timm_module(architecture: str, shape: tuple[int, ...], classes: int) -> tupl
     Raises:
         SpecError: no such model, or one that cannot take inputs of `shape`.
     """
-    ensure_torchvision()
+    check_timm(architecture, shape)
     import timm
 
     name = architecture.partition(":")[2]
-    if len(shape) != 3:
-        raise SpecError(f"{architecture} takes images", where="search.architectures", seen=f"inputs of {shape}",
-                        allowed="image or feature-map tasks")  # fmt: skip
-    if not timm.is_model(name):
-        raise SpecError("timm has no such model", where="search.architectures", seen=name,
-                        next=nearest(name, timm.list_models()) or "see timm.list_models()")  # fmt: skip
     notes: tuple[str, ...] = ()
     module = None
     if os.environ.get("EDGE_ADVISOR_PRETRAINED", "1") != "0" and timm.models.is_model_pretrained(name):
@@ -45,6 +39,20 @@ def timm_module(architecture: str, shape: tuple[int, ...], classes: int) -> tupl
             raise SpecError(f"{architecture} cannot take inputs of {shape}", where="search.architectures",
                             seen=str(error).split("\n")[0]) from error  # fmt: skip
     return module, notes
+
+
+def check_timm(architecture: str, shape: tuple[int, ...]) -> None:
+    """Raise SpecError unless timm has `timm:NAME` and inputs of `shape` are images."""
+    ensure_torchvision()
+    import timm
+
+    name = architecture.partition(":")[2]
+    if len(shape) != 3:
+        raise SpecError(f"{architecture} takes images", where="search.architectures", seen=f"inputs of {shape}",
+                        allowed="image or feature-map tasks")  # fmt: skip
+    if not timm.is_model(name):
+        raise SpecError("timm has no such model", where="search.architectures", seen=name,
+                        next=nearest(name, timm.list_models()) or "see timm.list_models()")  # fmt: skip
 
 
 def _pretrained(timm: Any, name: str, shape: tuple[int, ...], classes: int) -> tuple[nn.Module | None, tuple[str, ...]]:

@@ -18,8 +18,8 @@ class TrainPlan:
     learning_rate: float = 1e-2
     weight_decay: float = 2e-3
     label_smoothing: float = 0.05
-    patience: float = 0.35
-    """Stop when this share of all epochs passed without a better validation score."""
+    patience: float = 0.3
+    """Cool down and stop when this share of all epochs passed without a better validation score."""
     seed: int = 0
     balanced: bool = False
     """Weight classes inversely to their frequency: what balanced accuracy and macro F1 ask for."""

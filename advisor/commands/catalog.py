@@ -68,7 +68,7 @@ def run_targets(args: argparse.Namespace) -> int:
             raise SpecError("name a target", next="advisor targets show stm32h743:tflm")
         return _show(args)
     if args.target:
-        raise SpecError("unknown action", seen=args.target, allowed="list, show")
+        raise SpecError("`list` takes no target", seen=args.target, next=f"advisor targets show {args.target}")
     if args.runtime and args.runtime not in catalog.runtimes():
         raise SpecError("unknown runtime", seen=args.runtime, allowed=", ".join(catalog.runtimes()))
     chosen = [t for t in catalog.targets() if args.runtime in (None, t.runtime.id)]

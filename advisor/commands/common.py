@@ -28,13 +28,15 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file the user named.
+def write_text(path: Path, text: str, *, source: Path | None = None) -> None:
+    """Write a file the user named; never over `source`, which it was made from.
 
     Raises:
         SpecError: it cannot be written.
     """
     try:
+        if source is not None and path.exists() and path.samefile(source):
+            raise SpecError("this would overwrite the spec itself", where=str(path), next="name another file")
         path.write_text(text, "utf-8")
     except OSError as error:
         raise SpecError("cannot write", where=str(path), seen=error.strerror, next="name another file") from None

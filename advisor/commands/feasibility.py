@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     info = feasibility_info(report)
     for path, render in ((args.html, as_html), (args.markdown, as_markdown)):
         if path:
-            write_text(path, render(info))
+            write_text(path, render(info), source=args.spec)
     if args.json:
         print_json(info)
     else:

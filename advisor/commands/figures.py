@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,10 @@ def _answer(args: argparse.Namespace, results: list[dict[str, Any]]) -> int:
         print_json({"schema": 1, "results": results})
     else:
         print("\n\n".join(entry_text(entry) for entry in results))
-    return 2 if all(entry["status"] == "failed" for entry in results) else 0
+    failed = [entry for entry in results if entry["status"] == "failed"]
+    for entry in failed:
+        print(f"advisor: {entry['model']}: {entry.get('error', 'failed')}", file=sys.stderr)
+    return 2 if failed else 0
 
 
 def entry_text(entry: dict[str, Any]) -> str:
@@ -111,14 +115,17 @@ def entry_text(entry: dict[str, Any]) -> str:
     from advisor.report.text import figure_text
 
     lines = [f"{entry['model']} on {entry['target']}: {entry['status']}"]
-    if entry["status"] == "failed":
-        lines.append(f"  {entry.get('error', '')}")
     for name, data in entry["metrics"].items():
         base = name if name in METRICS else "latency_ms"
         label = METRICS[base].label if name in METRICS else f"latency {name.split('_')[1]}"
+        label = "latency p50" if name == "latency_ms" and entry.get("conditions") else label
         lines.append(f"  {label:22} {figure_text(Estimate.from_dict(data), METRICS[base].unit)}")
     for finding in entry["findings"]:
         lines.append(f"  {finding['code']} {finding['title']}: {finding['detail']}")
-    if entry.get("conditions", {}).get("noisy"):
+    conditions = entry.get("conditions", {})
+    if conditions:
+        cpu = (conditions["fingerprint"] or {}).get("cpu", "unknown CPU")
+        lines.append(f"  measured on {cpu}: {conditions['protocol']}; inputs {conditions['inputs']}")
+    if conditions.get("noisy"):
         lines.append("  noisy: repeated processes disagree by more than 3 %; the machine is busy")
     return "\n".join(lines)

@@ -64,7 +64,7 @@ def run_search(args: argparse.Namespace) -> int:
 
     def listen(event: Event) -> None:
         if event.stage == "run":
-            args.folder = event.text  # what an interruption names as resumable
+            args.folder = Path(event.text)  # what an interruption names as resumable
         status(event)
 
     try:
@@ -93,7 +93,13 @@ def _ended(args: argparse.Namespace, searched: Searched) -> int:
         print_json({**info, "run": str(searched.run.folder)})
     else:
         print(front_text(searched.run.spec, info))
-        print(f"\nrun: {searched.run.folder}")
+        facts = searched.run.ledger.facts()
+        for note in filter(None, facts.get("data_notes", "").split("\n")):
+            print(f"data: {note}")
+        seconds = float(facts.get("elapsed_s", "0"))
+        print(f"\nsearched for {seconds:.0f} s of {searched.run.spec.search.time_s:g} s; new candidates ended by: "
+              f"{facts.get('ended_by', '?')}")  # fmt: skip
+        print(f"run: {searched.run.folder}")
         if searched.front.members:
             print(f"next: advisor export {searched.run.folder} --pick knee")
     return searched.exit_status
@@ -111,6 +117,8 @@ def run_front(args: argparse.Namespace) -> int:
         print_json(info)
     else:
         print(front_text(run.spec, info, every=args.all))
+        if "finished" not in run.ledger.facts():
+            print(f"not finished: continue with `advisor resume {args.folder}`")
     return found.exit_status
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +24,10 @@ def launch(folder: Path, port: int | None, *, headless: bool) -> int:
     Raises:
         SpecError: no such folder, or no port.
     """
-    server = subprocess.Popen(command(folder, port, headless=headless))
+    arguments = command(folder, port, headless=headless)
+    if port is not None:
+        _check_free(port)
+    server = subprocess.Popen(arguments)
     # whoever stops this process means the server
     before = signal.signal(signal.SIGTERM, lambda *_: server.terminate())
     try:
@@ -34,6 +38,16 @@ def launch(folder: Path, port: int | None, *, headless: bool) -> int:
         return 0
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _check_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((ADDRESS, port))
+        except OSError as error:
+            raise SpecError("the port cannot be used", where="--port", seen=f"{port}: {error.strerror}",
+                            next="name another, or none") from None  # fmt: skip
 
 
 def command(folder: Path, port: int | None, *, headless: bool) -> list[str]:

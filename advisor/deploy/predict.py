@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+sys.dont_write_bytecode = True  # the bundle's hashes allow no file beside its own
+
 try:
     from preprocess import apply  # type: ignore[import-not-found, unused-ignore]  # beside this file in a bundle
 except ImportError:  # read inside the product's own package
@@ -102,17 +104,22 @@ def _dequantize(y: Any, scale: float, zero: int) -> Any:
 
 
 def main(arguments: list[str]) -> int:
-    if len(arguments) != 1:
+    if len(arguments) != 1 or arguments[0] in ("-h", "--help"):
         print(__doc__)
+        return 0 if arguments else 2
+    try:
+        loaded = np.load(arguments[0], allow_pickle=False)
+        raw = loaded["raw"] if hasattr(loaded, "files") else loaded
+        model = Model()
+        if raw.ndim == len(model.manifest["preprocessing"]["raw_shape"]):
+            raw = raw[None]
+        labels, odds = model.predict(raw)
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        words = " ".join(str(error).split())[:200]
+        print(f"predict.py: cannot use {arguments[0]} ({words}); pass an .npy, or an .npz with `raw`", file=sys.stderr)
         return 2
-    loaded = np.load(arguments[0], allow_pickle=False)
-    raw = loaded["raw"] if hasattr(loaded, "files") else loaded
-    model = Model()
-    natural = len(model.manifest["preprocessing"]["raw_shape"])
-    if raw.ndim == natural:
-        raw = raw[None]
-    for label, odds in zip(*model.predict(raw), strict=True):
-        print(f"{label}\t{odds.max():.4f}")
+    for label, row in zip(labels, odds, strict=True):
+        print(f"{label}\t{row.max():.4f}")
     return 0
 
 

@@ -91,8 +91,7 @@ def _open(job: dict[str, Any]) -> tuple[Callable[[], Any], list[list[int]], str]
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 4
         session = onnxruntime.InferenceSession(job["path"], options, providers=["CPUExecutionProvider"])
-        feed = {i.name: _sample(rng, [d if isinstance(d, int) and d > 0 else 1 for d in i.shape], _ORT[i.type])
-                for i in session.get_inputs()}  # fmt: skip
+        feed = {i.name: _sample(rng, _fixed(i.name, i.shape), _dtype(i.name, i.type)) for i in session.get_inputs()}
         names = [o.name for o in session.get_outputs()]
         shapes = [list(v.shape) for v in feed.values()]
         return (lambda: session.run(names, feed)), shapes, str(onnxruntime.__version__)
@@ -123,6 +122,20 @@ _ORT = {
     "tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64", "tensor(int8)": "int8",
     "tensor(uint8)": "uint8", "tensor(int32)": "int32", "tensor(int64)": "int64", "tensor(bool)": "bool",
 }  # fmt: skip
+
+
+def _fixed(name: str, dims: list[Any]) -> list[int]:
+    """The input's shape, an open batch as 1; other open dimensions cannot be guessed."""
+    fixed = [d if isinstance(d, int) and d > 0 else 1 if i == 0 else -1 for i, d in enumerate(dims)]
+    if -1 in fixed:
+        raise ValueError(f"input '{name}' has dimensions known at run time only: {dims}; export it with fixed ones")
+    return fixed
+
+
+def _dtype(name: str, kind: str) -> str:
+    if kind not in _ORT:
+        raise ValueError(f"input '{name}' is {kind}; numbers are needed")
+    return _ORT[kind]
 
 
 def _sample(rng: Any, shape: list[int], dtype: Any) -> Any:

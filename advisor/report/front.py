@@ -11,7 +11,7 @@ from specs.spec import Spec
 from specs.units import human
 
 SHORT = {"measured": "", "computed": "", "predicted": "≈", "assumed": "~", "vendor-estimate": "≈v", "emulated": "≈e"}
-LEGEND = "≈ predicted, ~ assumed, otherwise measured or computed"
+LEGEND = "≈ predicted, ~ assumed, otherwise measured or computed; every figure's source and interval: --json"
 
 
 def front_text(spec: Spec, info: Mapping[str, Any], *, every: bool = False) -> str:
@@ -24,6 +24,8 @@ def front_text(spec: Spec, info: Mapping[str, Any], *, every: bool = False) -> s
     rows = [row for row in info["evaluations"] if every or row["on_front"]]
     if rows:
         lines += ["", table(_headers(spec), [_row(spec, row) for row in sorted(rows, key=_order)]), "", LEGEND]
+    for failure in info["failures"][:3]:
+        lines.append(f"failed ({failure['count']}×): {failure['reason']}")
     if info["least_violating"]:
         lines += ["", *_fallback_text(spec, info)]
     return "\n".join(lines)
@@ -57,6 +59,8 @@ def margin_text(margin: Mapping[str, Any]) -> str:
     bound = f"{margin['bound']:.3g}" if unit == "" else human(margin["bound"], unit)
     seen = f"{value:.4g}" if unit == "" else human(value, unit)
     distance = f"{margin['margin'] * 100:.2g} points" if unit == "" else f"{margin['margin'] * 100:.0f} %"
+    if margin["figure"]["source"] not in ("measured", "computed"):
+        seen += f" {margin['figure']['source']}; judged at the spec's risk, not at this value"
     return f"{name}{kind} misses {bound} by {distance} ({seen})"
 
 

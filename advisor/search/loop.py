@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,7 @@ class Search:
     _started: float = field(default_factory=time.monotonic)
     _known: dict[tuple[str, str], Evaluation] = field(default_factory=dict)
     _measured: int = 0
+    _told: set[tuple[str, str]] = field(default_factory=set)
 
     def run(self) -> None:
         """Explore, then promote, within the spec's budget."""
@@ -58,24 +59,38 @@ class Search:
         self._measured = len(self.ledger.measurements())
         for target, study in self.studies.items():
             study.restore(self.ledger.trials(target))
-        self._explore()
+        self._told = {
+            (target, row["data"].get("candidate", "")) for target in self.studies for row in self.ledger.trials(target)
+        }
+        ended = self._explore()
         self._promote()
+        self.ledger.set_fact("ended_by", ended)
         self._say("done", lasting=False)
 
-    def _explore(self) -> None:
+    def _explore(self) -> str:
+        """Short trainings until a budget is spent; returns what ended them."""
         exhausted: set[str] = set()
-        while self._trained() < self.spec.search.trials and self._elapsed() < EXPLORE_SHARE * self.spec.search.time_s:
+        while not self._explored():
             open_targets = [name for name in self.studies if name not in exhausted]
             if not open_targets:
-                return
+                return "the space: no further candidate can meet the hard limits"
             for i, name in enumerate(open_targets):
-                left = self.spec.search.trials - self._trained()
-                if left <= 0:
-                    return
+                left = self.spec.search.trials - self._counted()
+                if left <= 0 or self._explored():
+                    break
                 # what is left is shared: no target goes without because another came first
                 share = -(-left // (len(open_targets) - i))
                 if not self._batch(self.studies[name], min(BATCH, share)):
                     exhausted.add(name)
+        return "trials" if self._counted() >= self.spec.search.trials else "time"
+
+    def _explored(self) -> bool:
+        late = self._elapsed() >= EXPLORE_SHARE * self.spec.search.time_s
+        return late or self._counted() >= self.spec.search.trials
+
+    def _counted(self) -> int:
+        """Trained candidates whose trials were told: a batch that was cut off does not count until it is redone."""
+        return sum((e.target, e.id) in self._told for e in self._known.values() if e.status != "skipped")
 
     def _batch(self, study: TargetStudy, count: int) -> bool:
         """Ask and evaluate up to `count` new candidates for one target; False when none could be found."""
@@ -83,9 +98,15 @@ class Search:
         asked, rows = self._ask(study, count)
         fresh = {a.candidate.id: a for a in asked}
         todo = [a for a in fresh.values() if (a.candidate.id, target.id) not in self._known]
-        self._evaluate([(a.candidate, "short", a.number) for a in todo], target)
+        late = EXPLORE_SHARE * self.spec.search.time_s
+        self._evaluate([(a.candidate, "short", a.number) for a in todo], target, lambda: self._elapsed() > late)
+        known = [self._known[a.candidate.id, target.id] for a in asked if (a.candidate.id, target.id) in self._known]
+        self._measure_new(known, target)
+        if len(known) < len(asked):
+            return True  # out of time in the middle of the batch: its trials stay untold, as after an interruption
         for a in asked:
             rows.append(self._tell(study, a, self._known[a.candidate.id, target.id]))
+            self._told.add((target.id, a.candidate.id))
         self.ledger.add_trials(sorted(rows, key=lambda row: row["number"]))
         self.ledger.set_fact("elapsed_s", f"{self._elapsed():.1f}")
         return bool(asked)
@@ -130,19 +151,23 @@ class Search:
         told = objective_values(study.objectives, metrics)
         return study.tell(asked, told, constraint_values(margins(self.spec, metrics)))
 
-    def _evaluate(self, todo: Sequence[tuple[Candidate, Fidelity, int | None]], target: Target) -> None:
-        """Train, export and judge; measure afterwards, when the workers are idle and the machine is quiet."""
+    def _evaluate(
+        self, todo: Sequence[tuple[Candidate, Fidelity, int | None]], target: Target, stop: Callable[[], bool]
+    ) -> None:
+        """Train, export and judge."""
         requests = {c.id: (self._request(c, fidelity, target), number) for c, fidelity, number in todo}
-        done: list[Evaluation] = []
-        for outcome in self.pool.run([request for request, _ in requests.values()], self._notice):
+        for outcome in self.pool.run([request for request, _ in requests.values()], self._notice, stop):
             evaluation = self._judged(outcome, target, requests[outcome.request.candidate.id][1])
             self._record(evaluation)
-            done.append(evaluation)
+            self.ledger.set_fact("elapsed_s", f"{self._elapsed():.1f}")
             self._say(_describe(evaluation), lasting=True)
-        if target.is_host:
-            for evaluation in done:
-                if evaluation.status == "done" and self._worth_measuring(evaluation):
-                    self.measure(evaluation, target, QUICK)
+
+    def _measure_new(self, evaluations: Sequence[Evaluation], target: Target) -> None:
+        """Measure what was not measured yet, now that the workers are idle and the machine is quiet."""
+        for evaluation in evaluations:
+            fresh = evaluation.status == "done" and "measured" not in evaluation.details
+            if target.is_host and fresh and self._worth_measuring(evaluation):
+                self.measure(evaluation, target, QUICK)
 
     def _request(self, candidate: Candidate, fidelity: Fidelity, target: Target) -> Request:
         balanced = self.spec.task.metric != "accuracy"
@@ -207,7 +232,8 @@ class Search:
                 if not self._affordable(batch):
                     continue
                 self._say(f"full training of {len(batch)} of the best", lasting=False)
-                self._evaluate([(e.candidate, "full", e.trial) for e in batch], target)
+                self._evaluate([(e.candidate, "full", e.trial) for e in batch], target, lambda: False)
+                self._measure_new([self._known[e.id, name] for e in batch], target)
                 self.ledger.set_fact("elapsed_s", f"{self._elapsed():.1f}")
 
     def _affordable(self, batch: Sequence[Evaluation]) -> bool:

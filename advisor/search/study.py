@@ -74,7 +74,11 @@ class TargetStudy:
             self._study.tell(trial, state=TrialState.FAIL)
         else:
             self._study.tell(trial, list(values))
-        data = {"values": None if values is None else list(values), "constraints": dict(constraints)}
+        data = {
+            "values": None if values is None else list(values),
+            "constraints": dict(constraints),
+            "candidate": asked.candidate.id,
+        }
         return {"target": self.space.target.id, "number": asked.number, "params": dict(asked.params), "data": data}
 
     def restore(self, rows: Sequence[Mapping[str, Any]]) -> None:

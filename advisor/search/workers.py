@@ -30,6 +30,7 @@ class Outcome:
     request: Request
     results: tuple[Result, ...]
     error: str = ""
+    died: bool = False
 
 
 @dataclass
@@ -73,11 +74,24 @@ class WorkerPool:
     def pids(self) -> list[int | None]:
         return [worker.process.pid for worker in self._workers]
 
-    def run(self, requests: Sequence[Request], notice: Notice | None = None) -> Iterator[Outcome]:
-        """Outcomes as they finish. Two requests for one network never train it at the same time."""
+    def at_work(self, number: int) -> Request | None:
+        """What a worker is busy with."""
+        return self._workers[number].request
+
+    def run(
+        self, requests: Sequence[Request], notice: Notice | None = None, stop: Callable[[], bool] = lambda: False
+    ) -> Iterator[Outcome]:
+        """Outcomes as they finish. Two requests for one network never train it at the same time.
+
+        A request whose worker died is tried once more: what killed it may have had nothing to do with it. Once `stop`
+        answers true no further request is begun; those not begun have no outcome.
+        """
         waiting = list(requests)
+        retried: set[int] = set()
         busy = 0
         while waiting or busy:
+            if waiting and stop():
+                waiting = []
             for worker in self._workers:
                 if worker.request is None and waiting:
                     index = self._next_for(waiting)
@@ -87,6 +101,10 @@ class WorkerPool:
                     busy += 1
             for outcome in self._collect(notice):
                 busy -= 1
+                if outcome.died and id(outcome.request) not in retried:
+                    retried.add(id(outcome.request))
+                    waiting.append(outcome.request)
+                    continue
                 yield outcome
 
     def _next_for(self, waiting: list[Request]) -> int | None:
@@ -137,7 +155,7 @@ class WorkerPool:
         self._restart(worker)
         how = f"signal {-code}" if code is not None and code < 0 else f"status {code}"
         hint = " (often: out of memory)" if code == -signal.SIGKILL else ""
-        return Outcome(request, (), f"the worker process died with {how}{hint}")
+        return Outcome(request, (), f"the worker process died twice, with {how}{hint}", died=True)
 
     def _restart(self, worker: _Worker) -> None:
         worker.pipe.close()

@@ -52,6 +52,19 @@ class Peek:
 
 
 def peek(spec: Spec) -> Peek:
+    """What `_peek` finds, if anything can be told apart in it.
+
+    Raises:
+        DataError: the data exists and is damaged or unfit for the task.
+    """
+    found = _peek(spec)
+    if found.classes < 2:
+        raise DataError("fewer than two classes: nothing to tell apart", where=spec.task.data, seen=found.classes,
+                        next="check the labels, or the folders")  # fmt: skip
+    return found
+
+
+def _peek(spec: Spec) -> Peek:
     """Shapes and classes of the spec's data, or assumed ones where there is no data yet.
 
     Raises:

@@ -102,18 +102,20 @@ def test_ctrl_c_is_status_130_and_names_the_way_on(tmp_path):
 def test_a_crashing_or_killed_worker_costs_one_evaluation(spec, tmp_path):
     request = Request(candidate(), ("onnxruntime",), "full", tmp_path, 0, False)
     other = Request(candidate(16, "fp32"), ("onnxruntime",), "short", tmp_path, 0, False)
+    killed = set()
+
+    def kill(*_):
+        # whoever trains the first request dies, also when it is tried again
+        if pool.at_work(0) is request:
+            killed.add(pool.pids[0])
+            os.kill(pool.pids[0], signal.SIGKILL)
+
     with WorkerPool(spec.to_dict(), spec.folder.absolute(), 1) as pool:
-        outcomes = []
-        for outcome in pool.run([request, other], lambda *_: kill_once(pool, outcomes)):
-            outcomes.append(outcome)
-    assert "signal 9" in outcomes[0].error
-    assert outcomes[1].error == ""
-    assert outcomes[1].results[0].accuracy.value > 0.5
-
-
-def kill_once(pool, outcomes):
-    if not outcomes:
-        os.kill(pool.pids[0], signal.SIGKILL)
+        outcomes = {id(outcome.request): outcome for outcome in pool.run([request, other], kill)}
+    assert len(killed) == 2
+    assert "died twice, with signal 9" in outcomes[id(request)].error
+    assert outcomes[id(other)].error == ""
+    assert outcomes[id(other)].results[0].accuracy.value > 0.5
 
 
 def test_a_candidate_that_cannot_be_built_is_a_failed_outcome(spec, tmp_path):
@@ -123,6 +125,12 @@ def test_a_candidate_that_cannot_be_built_is_a_failed_outcome(spec, tmp_path):
     with WorkerPool(spec.to_dict(), spec.folder.absolute(), 1) as pool:
         (outcome,) = pool.run([Request(broken, ("onnxruntime",), "short", tmp_path, 0, False)])
     assert "timm has no such model" in outcome.error
+
+
+def test_requests_not_begun_when_time_is_up_have_no_outcome(spec, tmp_path):
+    requests = [Request(candidate(w), ("onnxruntime",), "short", tmp_path, 0, False) for w in (8, 16)]
+    with WorkerPool(spec.to_dict(), spec.folder.absolute(), 1) as pool:
+        assert list(pool.run(requests, stop=lambda: True)) == []
 
 
 def test_changed_data_is_not_silently_mixed(finished, tmp_path):

@@ -35,7 +35,7 @@ HELP = {
     "feasible_probability": "of meeting a limit that is predicted, not measured; above 0, below 1; default 0.9",
     "search": "the budget",
     "trials": f"candidates at most; default {_SEARCH.trials}",
-    "time": "wall-clock time at most; default 20 min",
+    "time": "time for new candidates and their training; measuring the picks at the end comes on top; default 20 min",
     "measurements": f"measurements on devices at most; default {_SEARCH.measurements}",
     "seed": "same seed, same proposals; default 0",
     "architectures": "families to search, or timm:NAME; default: what suits task and target",

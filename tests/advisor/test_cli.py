@@ -87,6 +87,47 @@ def test_targets_lists_and_shows(capsys):
     assert cli.main(["targets", "show"]) == 2
 
 
+def test_a_report_never_overwrites_its_spec(tmp_path, capsys):
+    path = tmp_path / "spec.yaml"
+    path.write_text(DIGITS)
+    assert cli.main(["feasibility", str(path), "--html", str(path)]) == 2
+    assert "overwrite the spec" in capsys.readouterr().err
+    assert path.read_text() == DIGITS
+
+
+def test_reasons_of_failures_are_shown(run, capsys):
+    assert cli.main(["front", str(run.folder)]) == 0
+    said = capsys.readouterr().out
+    assert "failed (1×): diverged" in said
+    assert f"not finished: continue with `advisor resume {run.folder}`" in said
+
+
+def test_unknown_backbones_are_refused_before_any_work(tmp_path, capsys):
+    path = tmp_path / "spec.yaml"
+    path.write_text(DIGITS.replace("[dscnn]", '["timm:resnet_18"]'))
+    assert cli.main(["search", str(path), "--run", str(tmp_path / "run")]) == 2
+    assert "timm has no such model; seen 'resnet_18'; next: did you mean" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_class_is_no_task(tmp_path, capsys):
+    from PIL import Image
+
+    (tmp_path / "pictures" / "only").mkdir(parents=True)
+    for i in range(4):
+        Image.new("RGB", (16, 16), (i * 40, 0, 0)).save(tmp_path / "pictures" / "only" / f"{i}.png")
+    path = tmp_path / "spec.yaml"
+    path.write_text(DIGITS.replace("data: digits", "data: pictures"))
+    assert cli.main(["feasibility", str(path)]) == 2
+    assert "fewer than two classes" in capsys.readouterr().err
+
+
+def test_paths_that_cannot_be_reached_are_one_line(tmp_path, capsys):
+    (tmp_path / "file").write_text("x")
+    assert cli.main(["front", str(tmp_path / "file" / "below")]) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
 def test_no_run_is_one_line_with_the_next_command(tmp_path, capsys):
     for verb in ("front", "resume", "export"):
         assert cli.main([verb, str(tmp_path)]) == 2

@@ -70,6 +70,17 @@ def test_a_damaged_row_is_named(run):
         run.evaluations()
 
 
+def test_damaged_trials_and_measurements_are_one_line(run):
+    run.ledger.add_measurement("a", "t", {})
+    run.ledger.add_trials([{"target": "t", "number": 0, "params": {}, "data": {}}])
+    with sqlite3.connect(run.folder / "ledger.db") as connection:
+        connection.execute("update measurements set data = 'x'")
+        connection.execute("update trials set params = '{'")
+    for read in (run.ledger.measurements, lambda: run.ledger.trials("t")):
+        with pytest.raises(SpecError, match="damaged row"):
+            read()
+
+
 def test_no_run_and_taken_directories(tmp_path, spec, monkeypatch):
     with pytest.raises(SpecError, match="no run here"):
         Ledger.open(tmp_path / "ledger.db")

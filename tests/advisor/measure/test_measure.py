@@ -105,3 +105,29 @@ def test_the_reference_is_interleaved(model_file):
     assert np.median(found.reference_ms) > 0
     assert isinstance(found, Measurement)
     assert isinstance(model_file, Artifact)
+
+
+def test_open_dimensions_and_texts_are_not_invented(tmp_path, capsys):
+    from onnx import TensorProto, helper
+
+    for kind, dims, words in (
+        (TensorProto.FLOAT, ["n", 3, "h"], "known at run time only"),
+        (TensorProto.STRING, [1], "numbers"),
+    ):
+        value = [helper.make_tensor_value_info(name, kind, dims) for name in ("a", "b")]
+        graph = helper.make_graph([helper.make_node("Identity", ["a"], ["b"])], "g", value[:1], value[1:])
+        path = tmp_path / "m.onnx"
+        path.write_bytes(
+            helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9).SerializeToString()
+        )
+        assert cli.main(["measure", str(path), "--quick", "--seconds", "0.05"]) == 2
+        assert words in capsys.readouterr().err
+
+
+def test_one_bad_file_among_good_ones_is_told_by_the_status(model_file, tmp_path, capsys):
+    bad = tmp_path / "bad.onnx"
+    bad.write_bytes(b"nonsense")
+    assert cli.main(["estimate", str(model_file.path), str(bad), "--target", "host:onnxruntime"]) == 2
+    said = capsys.readouterr()
+    assert f"{model_file.path} on host:onnxruntime: ok" in said.out
+    assert said.err.startswith(f"advisor: {bad}: ")

@@ -190,6 +190,47 @@ def test_any_altered_byte_is_found(bundle, tmp_path, offset):
             check_sums(copy)
 
 
+def test_exporting_touches_nothing_of_the_user(finished, tmp_path):
+    (tmp_path / "out.part").mkdir()
+    (tmp_path / "out.part" / "notes.txt").write_text("mine")
+    (tmp_path / "file").write_text("mine")
+    row = pick(finished.front, "knee")
+    export_bundle(finished.run, row, tmp_path / "out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "out", "out.part"]
+    assert (tmp_path / "out.part" / "notes.txt").read_text() == "mine"
+    for taken in (tmp_path / "out", tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(SpecError):
+            export_bundle(finished.run, row, taken)
+
+
+def test_compiled_code_in_a_bundle_is_an_extra_file(bundle, tmp_path):
+    copy = tmp_path / "b"
+    shutil.copytree(bundle, copy)
+    (copy / "__pycache__").mkdir()
+    with pytest.raises(VerificationError, match="__pycache__"):
+        verify_bundle(copy)
+
+
+def test_a_bundle_cannot_choose_how_it_is_judged(bundle, tmp_path):
+    from advisor.bundle import write_sums
+
+    changes = (
+        ("labels", ["a"] * 10),
+        ("model", {"layout": "X"}),
+        ("model", {"quantization": "x"}),
+        ("preprocessing", {"numbers": {"shape": [100_000, 100_000, 1]}}),
+    )
+    for number, (key, value) in enumerate(changes):
+        copy = tmp_path / str(number)
+        shutil.copytree(bundle, copy)
+        manifest = json.loads((copy / "manifest.json").read_text())
+        manifest[key] = {**manifest[key], **value} if isinstance(value, dict) else value
+        (copy / "manifest.json").write_text(json.dumps(manifest))
+        write_sums(copy)
+        with pytest.raises(VerificationError):
+            verify_bundle(copy)
+
+
 def test_extra_missing_and_linked_files_are_found(bundle, tmp_path):
     for change in ("extra", "missing", "link"):
         copy = tmp_path / change

@@ -130,3 +130,19 @@ def test_the_rate_warms_up_falls_to_zero_and_can_be_brought_forward():
     rate.cool_down(50)
     assert (rate.at(50), rate.end) == (before, 65)
     assert rate.at(65) == pytest.approx(0)
+
+
+def test_turning_axes_keeps_lengths_and_what_is_not_in_threes():
+    from advisor.build.augment import _rotate
+
+    x = torch.randn(16, 6, 20, 1, generator=torch.Generator().manual_seed(0))
+    turned = _rotate(x, torch.Generator().manual_seed(1))
+    for first in (0, 3):
+        before, after = (v[:, first : first + 3].norm(dim=1) for v in (x, turned))
+        assert torch.allclose(before, after, atol=1e-5)
+    assert not torch.allclose(turned, x, atol=0.1)
+    five = torch.zeros(4, 5, 20, 1)
+    five[:, 0] = 1
+    # gain and noise move a channel; nothing of it may appear in another beyond the noise
+    varied = augment(five, "timeseries-classification", torch.Generator().manual_seed(2))
+    assert varied[:, 1:].abs().max() < 0.2

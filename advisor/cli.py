@@ -19,7 +19,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     # converters read these when they are first imported, in this process or in a worker
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     arguments = parser().parse_args(argv)
     try:
         status: int = arguments.run(arguments)

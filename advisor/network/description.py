@@ -138,7 +138,7 @@ class Builder:
 
     def conv(self, out: int, kernel: int = 1, stride: int = 1, activation: Activation = "relu", *, dilation: int = 1,
              norm: bool = True) -> str:  # fmt: skip
-        """Convolution; kernel and stride shrink to what the input's extent makes sense of."""
+        """Convolution; the kernel shrinks to what the input's extent makes sense of."""
         return self._windowed("conv", out, kernel, stride, activation, dilation, norm)
 
     def dwconv(self, kernel: int = 3, stride: int = 1, activation: Activation = "relu") -> str:
@@ -175,7 +175,7 @@ class Builder:
             (self.last,),
             out=out,
             kernel=(_clamp(kernel, height), _clamp(kernel, width)),
-            stride=(min(stride, height), min(stride, width)),
+            stride=(stride, stride),  # equal even along an extent of 1, where it moves nothing: TensorFlow wants it so
             dilation=(dilation if height > kernel else 1, dilation if width > kernel else 1),
             activation=activation,
             norm=norm,

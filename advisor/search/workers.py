@@ -5,12 +5,15 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from advisor.evaluate import Request, Result
@@ -167,9 +170,22 @@ class WorkerPool:
         ours, theirs = self._context.Pipe()
         log = str(self._log) if self._log else os.devnull
         process = self._context.Process(target=_serve, args=(theirs, self._spec, str(self._folder), log), daemon=True)
-        process.start()
+        with _no_main():
+            process.start()
         theirs.close()
         return _Worker(number, process, ours)
+
+
+@contextmanager
+def _no_main() -> Iterator[None]:
+    """Start processes that do not run the caller's script a second time: they need nothing of it, and a script
+    without a `__main__` guard would start searches of its own."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _serve(pipe: Connection, document: dict[str, Any], folder: str, log: str) -> None:

@@ -127,6 +127,19 @@ def test_a_candidate_that_cannot_be_built_is_a_failed_outcome(spec, tmp_path):
     assert "timm has no such model" in outcome.error
 
 
+def test_a_script_without_a_main_guard_can_search(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from advisor.search.workers import WorkerPool\n"
+        f"from specs.spec import parse_spec\nspec = parse_spec({DIGITS!r})\n"
+        "print('once')\n"
+        "with WorkerPool(spec.to_dict(), Path('.').absolute(), 1) as pool: assert pool.pids\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "once\n")
+
+
 def test_requests_not_begun_when_time_is_up_have_no_outcome(spec, tmp_path):
     requests = [Request(candidate(w), ("onnxruntime",), "short", tmp_path, 0, False) for w in (8, 16)]
     with WorkerPool(spec.to_dict(), spec.folder.absolute(), 1) as pool:

@@ -72,6 +72,17 @@ def front(spec: Spec, evaluations: Sequence[Evaluation], *, fallback: int = 5) -
     )
 
 
+def best_of_each_quantization(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+    """The most accurate evaluation of every target and quantization: what teams compare even off the front."""
+    best: dict[tuple[str, str], Evaluation] = {}
+    for evaluation in evaluations:
+        key = (evaluation.target, evaluation.candidate.quantization)
+        value = evaluation.metric("accuracy").value or 0.0
+        if key not in best or value > (best[key].metric("accuracy").value or 0.0):
+            best[key] = evaluation
+    return list(best.values())
+
+
 def usable_objectives(spec: Spec, evaluations: Sequence[Evaluation]) -> tuple[str, ...]:
     """The spec's objectives that all of these evaluations have a figure for (energy may be unknown on a target)."""
     return tuple(

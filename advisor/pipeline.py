@@ -11,7 +11,7 @@ from typing import Any
 
 from advisor import plugins
 from advisor.evaluation import OBJECTIVE_METRIC, Evaluation
-from advisor.front import Front, pick
+from advisor.front import Front, best_of_each_quantization, pick
 from advisor.measure.protocol import MeasurePlan
 from advisor.progress import Event, Listener
 from advisor.run import Run, create_run, locked, open_run
@@ -95,7 +95,8 @@ def _searched(run: Run, task: Task, spaces: list[SearchSpace], listen: Listener)
 
 
 def _finish(run: Run, loop: Search, task: Task, listen: Listener) -> None:
-    """Measure the named picks by the full protocol and score the front's members on the test split, once each.
+    """Measure the named picks by the full protocol; score the front's members, and the most accurate of every
+    quantization, on the test split, once each.
 
     A better measurement can change the front, so this goes round until nothing is left to do.
     """
@@ -118,13 +119,18 @@ def _finish(run: Run, loop: Search, task: Task, listen: Listener) -> None:
             marked = replace(evaluation, details={**evaluation.details, "full_protocol": True})
             loop.measure(marked, _target(run.spec, evaluation), FINAL_PLAN)
     found = run.front()
-    for row in [*found.members, *found.fallback]:
-        evaluation = row.evaluation
+    tested_now: list[Evaluation] = []
+    reported = [row.evaluation for row in (*found.members, *found.fallback)]
+    feasible = [row.evaluation for row in found.ranked if row.feasible]
+    for evaluation in [*reported, *best_of_each_quantization(feasible)]:
+        if evaluation.id in {e.id for e in tested_now if e.target == evaluation.target}:
+            continue
         if "test_accuracy" not in evaluation.details:
             listen(Event("test", f"{evaluation.id} on the test split"))
             artifact = artifact_of(evaluation, run.folder, _target(run.spec, evaluation))
             tested = score_split(artifact, evaluation.candidate, task, "test").to_dict()
             run.ledger.add(replace(evaluation, details={**evaluation.details, "test_accuracy": tested}))
+            tested_now.append(evaluation)
     run.ledger.set_fact("finished", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
 
 

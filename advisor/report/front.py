@@ -21,7 +21,7 @@ def front_text(spec: Spec, info: Mapping[str, Any], *, every: bool = False) -> s
         f"{spec.name}: {info['verdict']} · {counts['evaluated']} candidates evaluated, {counts['feasible']} feasible, "
         f"{counts['on_front']} on the front, {counts['skipped']} skipped before training, {counts['failed']} failed"
     ]
-    rows = [row for row in info["evaluations"] if every or row["on_front"]]
+    rows = [row for row in info["evaluations"] if every or row["on_front"] or _compared(row)]
     if rows:
         lines += ["", table(_headers(spec), [_row(spec, row) for row in sorted(rows, key=_order)]), "", LEGEND]
     for failure in info["failures"][:3]:
@@ -29,6 +29,11 @@ def front_text(spec: Spec, info: Mapping[str, Any], *, every: bool = False) -> s
     if info["least_violating"]:
         lines += ["", *_fallback_text(spec, info)]
     return "\n".join(lines)
+
+
+def _compared(row: Mapping[str, Any]) -> bool:
+    """Feasible and scored on the test split though off the front: the most accurate of its quantization."""
+    return bool(row["feasible"]) and "test_accuracy" in row["details"]
 
 
 def _fallback_text(spec: Spec, info: Mapping[str, Any]) -> list[str]:
@@ -75,7 +80,11 @@ def _row(spec: Spec, row: Mapping[str, Any]) -> Sequence[str]:
     shown = (
         f"{test['value'] * 100:.1f} % ({test['low'] * 100:.1f}–{test['high'] * 100:.1f})" if test.get("value") else "–"
     )
-    name = row["description"] + ("" if row["fidelity"] == "full" else " · short training")
+    name = (
+        row["description"]
+        + ("" if row["on_front"] else " · off the front")
+        + ("" if row["fidelity"] == "full" else " · short training")
+    )
     return (
         row["id"],
         row["target"],

@@ -11,7 +11,7 @@ from typing import Any
 from advisor.candidate import Candidate
 from advisor.evaluate import Request
 from advisor.evaluation import Evaluation, Fidelity
-from advisor.front import non_dominated, usable_objectives, values
+from advisor.front import best_of_each_quantization, non_dominated, usable_objectives, values
 from advisor.ledger import Ledger
 from advisor.measure.protocol import QUICK, MeasurePlan
 from advisor.model import Artifact
@@ -269,8 +269,8 @@ class Search:
 
 
 def promotable(spec: Spec, evaluations: Sequence[Evaluation]) -> list[Evaluation]:
-    """Short-trained evaluations that meet every hard limit but accuracy's, those on their front first, most accurate
-    first within."""
+    """Short-trained evaluations that meet every hard limit but accuracy's: the most accurate of every quantization
+    first, then those on their front, most accurate first within."""
     rows = []
     for evaluation in evaluations:
         others = [m for m in margins(spec, evaluation.metrics) if m.limit not in _ACCURACY_LIMITS]
@@ -278,8 +278,12 @@ def promotable(spec: Spec, evaluations: Sequence[Evaluation]) -> list[Evaluation
             rows.append(evaluation)
     objectives = usable_objectives(spec, rows)
     ahead = set(non_dominated([values(row, objectives) for row in rows]))
-    order = sorted(range(len(rows)), key=lambda i: (i not in ahead, -(rows[i].metric("accuracy").value or 0.0)))
-    return [rows[i] for i in order]
+    best = {id(row) for row in best_of_each_quantization(rows)}
+
+    def rank(i: int) -> tuple[bool, bool, float]:
+        return id(rows[i]) not in best, i not in ahead, -(rows[i].metric("accuracy").value or 0.0)
+
+    return [rows[i] for i in sorted(range(len(rows)), key=rank)]
 
 
 _ACCURACY_LIMITS = ("accuracy", "accuracy_drop", "robust_accuracy")

@@ -11,13 +11,14 @@ from typing import Any
 from advisor.candidate import Candidate
 from advisor.evaluate import Request
 from advisor.evaluation import Evaluation, Fidelity
-from advisor.front import best_of_each_quantization, non_dominated, usable_objectives, values
+from advisor.front import non_dominated, usable_objectives, values
 from advisor.ledger import Ledger
 from advisor.measure.protocol import QUICK, MeasurePlan
 from advisor.model import Artifact
 from advisor.progress import Event, Listener
 from advisor.score import feasible, impossible, margins
 from advisor.search.costing import Pricer, measure_on_host, measurement_row, with_measurement
+from advisor.search.promote import promotable
 from advisor.search.study import Asked, TargetStudy, constraint_values, objective_values
 from advisor.search.workers import Outcome, WorkerPool
 from cost_models.estimate import Estimate
@@ -266,27 +267,6 @@ class Search:
         )
         state = text if lasting else f"{trained} trained, {skipped} skipped, {good} feasible · {text}"
         self.listen(Event("search", state, share, lasting))
-
-
-def promotable(spec: Spec, evaluations: Sequence[Evaluation]) -> list[Evaluation]:
-    """Short-trained evaluations that meet every hard limit but accuracy's: the most accurate of every quantization
-    first, then those on their front, most accurate first within."""
-    rows = []
-    for evaluation in evaluations:
-        others = [m for m in margins(spec, evaluation.metrics) if m.limit not in _ACCURACY_LIMITS]
-        if evaluation.status == "done" and evaluation.fidelity == "short" and feasible(others) is not False:
-            rows.append(evaluation)
-    objectives = usable_objectives(spec, rows)
-    ahead = set(non_dominated([values(row, objectives) for row in rows]))
-    best = {id(row) for row in best_of_each_quantization(rows)}
-
-    def rank(i: int) -> tuple[bool, bool, float]:
-        return id(rows[i]) not in best, i not in ahead, -(rows[i].metric("accuracy").value or 0.0)
-
-    return [rows[i] for i in sorted(range(len(rows)), key=rank)]
-
-
-_ACCURACY_LIMITS = ("accuracy", "accuracy_drop", "robust_accuracy")
 
 
 def artifact_of(evaluation: Evaluation, folder: Path, target: Target) -> Artifact:

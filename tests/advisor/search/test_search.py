@@ -18,7 +18,7 @@ from advisor.front import pick
 from advisor.pipeline import resume, search
 from advisor.progress import silent
 from advisor.run import open_run
-from advisor.search.loop import promotable
+from advisor.search.promote import promotable
 from advisor.search.workers import WorkerPool
 from specs.errors import SpecError, VerificationError
 from specs.spec import parse_spec

@@ -10,11 +10,11 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("specs", "cost_models", "advisor")
 LAYERS = [
-    ("errors", "candidate", "progress", "plugins", "network", "deploy"),
+    ("errors", "candidate", "progress", "plugins", "profile", "network", "deploy"),
     ("evaluation", "model"),
     ("space", "build", "tasks", "runtimes", "measure"),
     ("devices",),
-    ("evaluate", "score"),
+    ("evaluate", "score", "calibrate"),
     ("ledger", "front"),
     ("run", "search", "feasibility"),
     ("pipeline",),

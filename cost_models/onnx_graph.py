@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from typing import Any
 
-from cost_models.onnx_kinds import KINDS_BY_OP, STANDARD_DOMAINS
+from numpy.typing import NDArray
+
+from cost_models.onnx_fuse import fuse
+from cost_models.onnx_kinds import STANDARD_DOMAINS
+from cost_models.onnx_nodes import Node
+from cost_models.onnx_shapes import Shapes, infer
 from cost_models.read_common import MAX_OPERATORS, MAX_TENSORS, checked_shape, without_batch
 from cost_models.wire import check_onnx
 from specs.errors import ModelFileError
@@ -17,23 +21,9 @@ BITS = {1: 32, 2: 8, 3: 8, 4: 16, 5: 16, 6: 32, 7: 64, 8: 64, 9: 8, 10: 16, 11: 
         16: 16, 17: 8, 18: 8, 19: 8, 20: 8, 21: 4, 22: 4, 23: 4}  # fmt: skip
 """Bits of an element by the number of onnx.proto's TensorProto.DataType."""
 INDEX_TYPES = (6, 7, 8, 9, 12, 13)
+STRINGS = 8
 SMALL_ELEMENTS = 4096
 """Constants beyond this are weights: their data do not take part in shape inference."""
-ROUNDS = 8
-"""Passes of shape inference with the shapes of unknown operators guessed in between."""
-
-
-Shapes = dict[str, tuple[int, ...]]
-
-
-@dataclass(slots=True)
-class Node:
-    op: str
-    """The operator's name; of a domain that no runtime brings along, `domain::name`."""
-    name: str
-    inputs: list[str]
-    outputs: list[str]
-    attributes: dict[str, Any] = field(default_factory=dict)
 
 
 class Graph:
@@ -51,6 +41,7 @@ class Graph:
                 constants.update(o for o in node.outputs if o)
                 if node.op in ("DequantizeLinear", "Cast") and node.inputs:
                     self._stored[node.outputs[0]] = node.inputs[0]
+        nodes = self.nodes = fuse(nodes, self.is_constant, outputs)
         self.used = {i for node in nodes for i in node.inputs} | set(outputs)
         convolved = {len(shapes.get(n.inputs[0], ())) for n in nodes if n.op in ("Conv", "QLinearConv") and n.inputs}
         self._channels_first = {4, 5} | (convolved & {3})  # three dimensions are channels and length, or a sequence
@@ -118,6 +109,7 @@ def shaped(data: bytes, folder: Path) -> Graph:
         raise ModelFileError("not a model file", seen=f"{len(data)} bytes", allowed="an ONNX or TFLite model")
     if len(graph.node) > MAX_OPERATORS or len(graph.initializer) > MAX_TENSORS:
         raise ModelFileError("too many operators or weights", seen=len(graph.node), allowed=f"{MAX_OPERATORS}")
+    values = {t.name: v for t in graph.initializer if (v := _value(onnx, t)) is not None}
     external = _strip(graph, folder)
     initializers = {t.name for t in graph.initializer} | {t.values.name for t in graph.sparse_initializer}
     inputs = _fix_inputs(graph, initializers)
@@ -125,16 +117,16 @@ def shaped(data: bytes, folder: Path) -> Graph:
     ordered = [graph.node[i] for i in order]
     # the file's own figures for inner tensors may carry a symbolic batch: used where inference knows nothing
     noted = {v.name: v.type for v in (*graph.value_info, *graph.output)}
-    shapes, types = _infer(onnx, model, ordered, noted)
-    values = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer if t.raw_data and prod(t.dims) <= 8}
     nodes = [_node(onnx, n) for n in ordered]
     constants = set(initializers)
     for node, message in zip(nodes, ordered, strict=True):
         if node.op == "Constant":
             constants.update(node.outputs)
             found = [a.t for a in message.attribute if a.HasField("t")]
-            if found and prod(found[0].dims) <= 8 and found[0].data_location == 0:
-                values[node.outputs[0]] = onnx.numpy_helper.to_array(found[0])
+            value = _value(onnx, found[0]) if found else None
+            if value is not None:
+                values[node.outputs[0]] = value
+    shapes, types = infer(onnx, model, ordered, noted, values, constants)
     nodes = [n for n in nodes if n.op != "Constant" and n.outputs and n.outputs[0]]
     outputs = [o.name for o in graph.output]
     return Graph(nodes, inputs, outputs, shapes, types, constants, values, external)
@@ -157,6 +149,17 @@ def _strip(graph: Any, folder: Path) -> int:
         if path.is_relative_to(folder.resolve()) and path.is_file():
             total += path.stat().st_size
     return total
+
+
+def _value(onnx: Any, tensor: Any) -> NDArray[Any] | None:
+    """A constant's data, where they are at hand and few enough to compute with."""
+    if tensor.data_location != 0 or not 0 <= prod(tensor.dims) <= SMALL_ELEMENTS or tensor.data_type == STRINGS:
+        return None
+    try:
+        value: NDArray[Any] = onnx.numpy_helper.to_array(tensor)
+    except (ValueError, TypeError, KeyError):
+        return None  # fewer data than its dimensions say: of no use to shapes, its size still counts
+    return value
 
 
 def _fix_inputs(graph: Any, initializers: set[str]) -> list[str]:
@@ -210,66 +213,9 @@ def _order(graph: Any, known: set[str]) -> Sequence[int]:
     return order
 
 
-def _infer(
-    onnx: Any, model: Any, ordered: list[Any], noted: dict[str, Any]
-) -> tuple[dict[str, tuple[int, ...]], dict[str, int]]:
-    """Shapes and element types of every tensor; outputs of unknown operators are taken to be like their input."""
-    graph = model.graph
-    nodes = list(ordered)
-    del graph.node[:]
-    graph.node.extend(nodes)
-    del graph.value_info[:]
-    for value in graph.output:
-        if value.type.HasField("tensor_type"):
-            value.type.tensor_type.ClearField("shape")
-    wanted = [o for node in nodes for o in node.output if o]
-    for _ in range(ROUNDS):
-        try:
-            inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
-        except (onnx.shape_inference.InferenceError, ValueError, RuntimeError) as error:
-            raise ModelFileError("shapes do not fit together", seen=str(error)[:100]) from None
-        shapes, types = _collect(inferred.graph)
-        missing = next((name for name in wanted if name not in shapes), None)
-        if missing is None:
-            break
-        guess = _guess(next(n for n in nodes if missing in n.output), missing, shapes, types, noted)
-        if guess is None:
-            break
-        graph.value_info.append(onnx.helper.make_tensor_value_info(missing, guess[1], list(guess[0])))
-    return shapes, types
-
-
-def _collect(graph: Any) -> tuple[dict[str, tuple[int, ...]], dict[str, int]]:
-    shapes: dict[str, tuple[int, ...]] = {}
-    types: dict[str, int] = {}
-    for tensor in graph.initializer:
-        shapes[tensor.name], types[tensor.name] = tuple(tensor.dims), tensor.data_type
-    for value in (*graph.input, *graph.value_info, *graph.output):
-        kind = value.type.tensor_type
-        types[value.name] = kind.elem_type
-        if kind.HasField("shape") and all(d.HasField("dim_value") for d in kind.shape.dim):
-            shapes[value.name] = checked_shape((d.dim_value for d in kind.shape.dim), value.name[:200])
-    return shapes, types
-
-
-def _guess(node: Any, name: str, shapes: dict[str, tuple[int, ...]], types: dict[str, int],
-           noted: dict[str, Any]) -> tuple[tuple[int, ...], int] | None:  # fmt: skip
-    kind = noted.get(name)
-    if kind is not None and kind.HasField("tensor_type") and kind.tensor_type.HasField("shape"):
-        dims = kind.tensor_type.shape.dim
-        shape = tuple(d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else 1 for d in dims)
-        if all(d.HasField("dim_value") and d.dim_value > 0 for d in dims[1:]):
-            return checked_shape(shape, name[:200]), kind.tensor_type.elem_type or 1
-    if node.op_type in KINDS_BY_OP and node.domain in STANDARD_DOMAINS:
-        return None
-    for source in node.input:
-        if source in shapes:
-            return shapes[source], types.get(source) or 1
-    return None
-
-
 def _node(onnx: Any, message: Any) -> Node:
     op = message.op_type if message.domain in STANDARD_DOMAINS else f"{message.domain}::{message.op_type}"
     wanted = ("group", "strides", "kernel_shape", "transB", "min", "max")
     attributes = {a.name: onnx.helper.get_attribute_value(a) for a in message.attribute if a.name in wanted}
-    return Node(op, message.name, list(message.input), list(message.output), attributes)
+    held = tuple(len(a.floats) for a in message.attribute if a.floats)
+    return Node(op, message.name, list(message.input), list(message.output), attributes, held)

@@ -42,5 +42,7 @@ QUANTIZATION_AT = {"QLinearConv": (1, 2, 4, 5, 6, 7), "QLinearMatMul": (1, 2, 4,
 FUSED_ACTIVATIONS = {"Relu": "relu", "Clip": "clip", "Sigmoid": "sigmoid", "Tanh": "tanh", "LeakyRelu": "leaky_relu",
                      "HardSigmoid": "hard_sigmoid"}  # fmt: skip
 """What onnxruntime's ConvActivationFusion and GemmActivationFusion take in."""
+CLASSIC = ("SVMClassifier", "SVMRegressor", "LinearClassifier", "LinearRegressor")
+"""Models of ai.onnx.ml whose numbers lie in attributes and are all met once for an input."""
 STANDARD_DOMAINS = ("", "ai.onnx", "com.microsoft", "ai.onnx.ml", "com.ms.internal.nhwc")
 """Domains onnxruntime brings along."""

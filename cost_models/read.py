@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import stat
 from pathlib import Path
 
+from cost_models.ncnn_text import MAGIC
+from cost_models.read_common import read_bounded as read_bounded
+from cost_models.read_ncnn import read_ncnn
 from cost_models.read_onnx import read_onnx
 from cost_models.read_tflite import read_tflite
 from cost_models.workload import Workload
 from specs.errors import ModelFileError
 
-MAX_FILE_BYTES = 1 << 30
-
 
 def read_workload(path: Path) -> Workload:
-    """The operators of the .onnx or .tflite file at `path`, whatever it is called.
+    """The operators of the .onnx, .tflite or ncnn .param file at `path`, whatever it is called.
 
     Raises:
         ModelFileError: unreadable, too large, of no known format, truncated, or with shapes known at run time only.
@@ -23,24 +23,8 @@ def read_workload(path: Path) -> Workload:
     try:
         if data[4:8] == b"TFL3":
             return read_tflite(data, path.stem)
+        if data[:64].lstrip().startswith(MAGIC) or path.suffix == ".param":
+            return read_ncnn(path)
         return read_onnx(data, path.stem, path.parent)
     except ModelFileError as error:
         raise error.at(str(path)) from None
-
-
-def read_bounded(path: Path) -> bytes:
-    """The bytes of a regular file of at most MAX_FILE_BYTES."""
-    try:
-        info = path.stat()
-        if not stat.S_ISREG(info.st_mode):
-            raise ModelFileError("not a regular file", where=str(path), next="pass an .onnx or .tflite file")
-        if info.st_size > MAX_FILE_BYTES:
-            raise ModelFileError("file too large", where=str(path), seen=f"{info.st_size} bytes",
-                                 allowed=f"{MAX_FILE_BYTES} bytes")  # fmt: skip
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise ModelFileError("cannot read", where=str(path), seen=error.strerror, next="check the path") from None
-    if not data:
-        raise ModelFileError("file is empty", where=str(path))
-    return data

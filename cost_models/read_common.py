@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterable
+from pathlib import Path
 
 from cost_models.workload import Operator, Tensor
 from specs.chip import Precision
@@ -15,6 +17,7 @@ MAX_REFERENCES = 2_000_000
 MAX_ELEMENTS = 1 << 34
 """Elements of one tensor: beyond any network that was ever stored in a file of the allowed size."""
 MAX_RANK = 16
+MAX_FILE_BYTES = 1 << 30
 
 
 def checked_shape(dims: Iterable[int], what: str) -> tuple[int, ...]:
@@ -86,3 +89,21 @@ def precision_of(operators: Iterable[Operator], weight_bits: Iterable[int]) -> P
     elif macs["fp16"] > macs["fp32"]:
         best = "fp16"
     return best
+
+
+def read_bounded(path: Path) -> bytes:
+    """The bytes of a regular file of at most MAX_FILE_BYTES."""
+    try:
+        info = path.stat()
+        if not stat.S_ISREG(info.st_mode):
+            raise ModelFileError("not a regular file", where=str(path), next="pass an .onnx, .tflite or .param file")
+        if info.st_size > MAX_FILE_BYTES:
+            raise ModelFileError("file too large", where=str(path), seen=f"{info.st_size} bytes",
+                                 allowed=f"{MAX_FILE_BYTES} bytes")  # fmt: skip
+        with path.open("rb") as file:
+            data = file.read(info.st_size)  # a larger claim would be reserved at once
+    except OSError as error:
+        raise ModelFileError("cannot read", where=str(path), seen=error.strerror, next="check the path") from None
+    if not data:
+        raise ModelFileError("file is empty", where=str(path))
+    return data

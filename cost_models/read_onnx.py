@@ -6,8 +6,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from cost_models.onnx_graph import Graph, Node, shaped
-from cost_models.onnx_kinds import FUSED_ACTIVATIONS, KINDS_BY_OP, QUANTIZATION_AT, WEIGHT_AT
+from cost_models.onnx_graph import Graph, shaped
+from cost_models.onnx_kinds import CLASSIC, FUSED_ACTIVATIONS, KINDS_BY_OP, QUANTIZATION_AT, WEIGHT_AT
+from cost_models.onnx_nodes import Node
 from cost_models.read_common import Tensors, precision_of
 from cost_models.workload import Operator, Tensor, Workload
 from specs.errors import ModelFileError
@@ -106,7 +107,7 @@ class _Builder:
         if self._fuse(node, ins, constants):
             return
         kind = KINDS_BY_OP.get(node.op, "other")
-        if kind == "other":
+        if kind == "other" and node.op not in CLASSIC:
             self.unknown[node.op] = None
         weight = self._weight(node)
         if node.op in ("MatMul", "QLinearMatMul", "MatMulInteger") and weight is not None and graph.is_constant(weight):
@@ -116,6 +117,8 @@ class _Builder:
         if kind == "conv" and groups > 1 and ins and groups == graph.channels(ins[0]):
             kind = "dwconv"
         params, weight_bytes = self._parameters(node, kind, constants)
+        if kind == "other" or node.op in CLASSIC:
+            params, weight_bytes = params + sum(node.held), weight_bytes + 4 * sum(node.held)
         stride = tuple(node.attributes.get("strides", ()))
         kernel = tuple(node.attributes.get("kernel_shape", shape[2:] if kind in ("conv", "dwconv") else ()))
         places = tuple(self._activation(i) for i in ins)
@@ -162,6 +165,8 @@ class _Builder:
         if kind in ("dense", "matmul"):
             shape = graph.shape(node.inputs[0])
             return out * (shape[-1] if shape else 1)
+        if node.op in CLASSIC:
+            return max(node.held, default=0)
         if kind == "recurrent":
             shape = graph.shape(node.inputs[0])
             return (shape[0] if shape else 1) * sum(graph.elements(i) for i in node.inputs[1:3] if i)

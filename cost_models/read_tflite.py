@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 from cost_models.read_common import (
@@ -15,62 +13,12 @@ from cost_models.read_common import (
     precision_of,
     without_batch,
 )
+from cost_models.tflite_kinds import ACTIVATIONS, BITS, INDEX_TYPES, QUANTIZED_BIAS_KINDS
+from cost_models.tflite_kinds import CONTROL_FLOW as CONTROL_FLOW
+from cost_models.tflite_kinds import KINDS_BY_OP as KINDS_BY_OP
+from cost_models.tflite_macs import FileTensor, macs_of
 from cost_models.workload import Operator, Tensor, Workload
 from specs.errors import ModelFileError
-
-ACTIVATIONS = ("", "relu", "relu_n1_to_1", "relu6", "tanh", "sign")
-"""By the number of schema.fbs' ActivationFunctionType."""
-BITS = (32, 16, 32, 8, 64, 8, 8, 16, 64, 8, 64, 128, 64, 32, 32, 32, 16, 4, 16, 2, 4, 8, 8)
-"""Bits of an element by the number of schema.fbs' TensorType."""
-INDEX_TYPES = (2, 4, 5, 6, 12, 13, 14, 15)
-"""Integers, strings, handles: constants of these types are axes, shapes, paddings; not parameters."""
-QUANTIZED_BIAS_KINDS = ("conv", "dwconv", "dense", "recurrent")
-"""Kinds whose int32 and int64 constants are biases."""
-KIND_OF = {
-    "conv": "CONV_2D CONV_3D TRANSPOSE_CONV CONV_3D_TRANSPOSE",
-    "dwconv": "DEPTHWISE_CONV_2D",
-    "dense": "FULLY_CONNECTED",
-    "avg-pool": "AVERAGE_POOL_2D L2_POOL_2D",
-    "max-pool": "MAX_POOL_2D",
-    "add": "ADD SUB ADD_N SQUARED_DIFFERENCE",
-    "mul": "MUL DIV MAXIMUM MINIMUM POW FLOOR_DIV FLOOR_MOD",
-    "activation": "RELU RELU6 RELU_N1_TO_1 RELU_0_TO_1 LEAKY_RELU PRELU ELU GELU LOGISTIC TANH HARD_SWISH ABS NEG EXP "
-    "LOG SQRT RSQRT SQUARE SIN COS FLOOR CEIL ROUND SIGN",
-    "softmax": "SOFTMAX LOG_SOFTMAX",
-    "reshape": "RESHAPE SQUEEZE EXPAND_DIMS BITCAST SHAPE RANK",
-    "transpose": "TRANSPOSE DEPTH_TO_SPACE SPACE_TO_DEPTH SPACE_TO_BATCH_ND BATCH_TO_SPACE_ND REVERSE_V2",
-    "pad": "PAD PADV2 MIRROR_PAD",
-    "concat": "CONCATENATION PACK",
-    "resize": "RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR",
-    "quantize": "QUANTIZE DEQUANTIZE FAKE_QUANT CAST",
-    "mean": "MEAN SUM REDUCE_MAX REDUCE_MIN REDUCE_PROD",
-    "norm": "L2_NORMALIZATION LOCAL_RESPONSE_NORMALIZATION",
-    "matmul": "BATCH_MATMUL",
-    "slice": "SLICE STRIDED_SLICE SPLIT SPLIT_V UNPACK GATHER GATHER_ND TILE BROADCAST_TO",
-    "embedding": "EMBEDDING_LOOKUP",
-    "recurrent": "UNIDIRECTIONAL_SEQUENCE_LSTM BIDIRECTIONAL_SEQUENCE_LSTM LSTM RNN SVDF UNIDIRECTIONAL_SEQUENCE_RNN "
-    "BIDIRECTIONAL_SEQUENCE_RNN",
-}
-KINDS_BY_OP = {op: kind for kind, ops in KIND_OF.items() for op in ops.split()}
-CONTROL_FLOW = ("IF", "WHILE", "CALL", "CALL_ONCE")
-
-
-@dataclass(frozen=True, slots=True)
-class _FileTensor:
-    name: str
-    shape: tuple[int, ...]
-    type: int
-    constant: bool
-    variable: bool
-    dynamic: bool
-
-    @property
-    def elements(self) -> int:
-        return prod(self.shape)
-
-    @property
-    def bits(self) -> int:
-        return BITS[self.type]
 
 
 def read_tflite(data: bytes, name: str) -> Workload:
@@ -112,7 +60,7 @@ class _Reader:
             )
         return count
 
-    def _read_tensors(self) -> list[_FileTensor]:
+    def _read_tensors(self) -> list[FileTensor]:
         buffers = self._count(self.model.BuffersLength(), 2 * MAX_TENSORS, "buffers")
         found = []
         for index in range(self._count(self.graph.TensorsLength(), MAX_TENSORS, "tensors")):
@@ -125,7 +73,7 @@ class _Reader:
             if not 0 <= tensor.Buffer() < max(1, buffers):
                 raise ModelFileError(f"tensor {name!r} names a buffer that is not there", seen=tensor.Buffer())
             found.append(
-                _FileTensor(name, shape, tensor.Type(), self._is_constant(tensor, name), bool(tensor.IsVariable()),
+                FileTensor(name, shape, tensor.Type(), self._is_constant(tensor, name), bool(tensor.IsVariable()),
                             any(tensor.ShapeSignature(i) < 0 for i in range(1, min(16, tensor.ShapeSignatureLength()))))
             )  # fmt: skip
         return found
@@ -187,7 +135,7 @@ class _Reader:
         """Operators with all inputs, activation inputs and outputs; dequantized constants become constants."""
         count = self._count(self.graph.OperatorsLength(), MAX_OPERATORS, "operators")
         written = {i for i in inputs if i >= 0}
-        self.folded: dict[int, _FileTensor] = {}
+        self.folded: dict[int, FileTensor] = {}
         rows, references = [], 0
         for index in range(count):
             op = self.graph.Operators(index)
@@ -210,7 +158,7 @@ class _Reader:
             rows.append((op, all_inputs, ins, outs))
         return rows
 
-    def _constant(self, index: int) -> _FileTensor | None:
+    def _constant(self, index: int) -> FileTensor | None:
         """The constant behind a tensor, or None for an activation."""
         if index < 0:
             return None
@@ -249,7 +197,7 @@ class _Reader:
             groups = max(1, activations[0].shape[-1] // max(1, filter_.shape[-1]))
         elif kind == "dwconv" and activations and activations[0].shape:
             groups = max(1, activations[0].shape[-1])
-        macs = self._macs(op_name, out, activations, filter_, weights)
+        macs = macs_of(op_name, out, activations, filter_, weights)
         if kind == "avg-pool" and op_name == "AVERAGE_POOL_2D" and activations and kernel == activations[0].shape[1:3]:
             kind = "global-avg-pool"
         label = out.name if out else op_name
@@ -263,33 +211,12 @@ class _Reader:
 
         return built, filter_.bits if filter_ is not None else 0
 
-    def _filter(self, op_name: str, all_inputs: list[int]) -> _FileTensor | None:
+    def _filter(self, op_name: str, all_inputs: list[int]) -> FileTensor | None:
         """The operator's weights, constant or computed."""
         if KINDS_BY_OP.get(op_name) not in ("conv", "dwconv", "dense", "matmul") or len(all_inputs) < 2:
             return None
         index = all_inputs[1]
         return None if index < 0 else self._constant(index) or self.tensors[index]
-
-    def _macs(self, op_name: str, out: _FileTensor | None, activations: list[_FileTensor],
-              filter_: _FileTensor | None, weights: list[_FileTensor]) -> int:  # fmt: skip
-        if out is None or not activations:
-            return 0
-        if filter_ is not None and filter_.shape:
-            if op_name in ("TRANSPOSE_CONV", "CONV_3D_TRANSPOSE"):
-                # scatters: each input element meets kernel × out-channels weights
-                return activations[-1].elements * filter_.elements // max(1, filter_.shape[-1])
-            if op_name == "CONV_3D":
-                return out.elements * filter_.elements // max(1, filter_.shape[-1])
-            if op_name in ("CONV_2D", "FULLY_CONNECTED"):
-                return out.elements * filter_.elements // max(1, filter_.shape[0])
-            if op_name == "DEPTHWISE_CONV_2D":
-                return out.elements * filter_.elements // max(1, filter_.shape[-1])
-        if op_name == "BATCH_MATMUL":
-            return out.elements * activations[0].shape[-1] if activations[0].shape else 0
-        if KINDS_BY_OP.get(op_name) == "recurrent":
-            steps = activations[0].shape[-2] if len(activations[0].shape) > 2 else 1
-            return steps * sum(w.elements for w in weights if len(w.shape) == 2)
-        return 0
 
     def _options(self, op: Any, op_name: str) -> tuple[tuple[int, ...], tuple[int, ...], str]:
         """Kernel (pools), stride and fused activation from the operator's options table."""

@@ -72,7 +72,7 @@ class Workload:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     precision: Precision
-    format: Literal["onnx", "tflite"] = "tflite"
+    format: Literal["onnx", "tflite", "ncnn"] = "tflite"
     file_bytes: int | None = None
     unknown_ops: tuple[str, ...] = field(default=())
     """Operators the reader does not know: costed by their bytes only, and lowering the confidence."""

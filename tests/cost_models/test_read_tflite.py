@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,26 @@ def test_unknown_operator_keeps_its_name(tmp_path: Path, tflite: Any) -> None:
     data = b.build(b.op("TOPK_V2", [x], b.tensor((1, 4, 4, 2))))
     work = read(tmp_path, data)
     assert (work.operators[0].kind, work.operators[0].op, work.unknown_ops) == ("other", "TOPK_V2", ("TOPK_V2",))
+
+
+def test_custom_operator_keeps_its_name(tmp_path: Path, tflite: Any) -> None:
+    b = tflite()
+    x = b.input(1, 4, 4, 2)
+    data = b.build(b.op("CUSTOM", [x], b.tensor((1, 4, 4, 2))))
+    assert read(tmp_path, data).unknown_ops == ("CUSTOM",)
+
+
+def test_hostile_counts_take_no_memory(tmp_path: Path, tflite: Any) -> None:
+    data = bytearray(residual(tflite))
+    tracemalloc.start()
+    for place in range(8, len(data) - 4, max(4, len(data) // 400 * 4)):
+        claim = bytearray(data)
+        claim[place : place + 4] = b"\xff\xff\xff\x7f"
+        with contextlib.suppress(ModelFileError):
+            read(tmp_path, bytes(claim))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 64 << 20
 
 
 def test_reading_before_writing_is_refused(tmp_path: Path, tflite: Any) -> None:

@@ -218,8 +218,8 @@ def _costs(workload: Workload, target: Target, roofline: _Roofline | str) -> Cos
         "latency_ms": latency,
         "peak_ram_bytes": total(ram),
         "flash_bytes": total(flash),
-        "energy_mj": energy_of(latency, target.chip),
-        "power_mw": power_of(target.chip),
+        "energy_mj": energy_of(latency, target.chip, target.runtime.id),
+        "power_mw": power_of(target.chip, target.runtime.id),
     }
     items: tuple[Item, ...] = (*ram, *flash)
     return Costs(metrics, items, (), unsupported(workload, target.runtime), _notes(workload, roofline))

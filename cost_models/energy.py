@@ -1,6 +1,12 @@
-"""Energy, power, battery life and unit cost from a chip's states and price; figures of values, no files."""
+"""Energy, power, battery life and unit cost: learned from published energies where a chip has them, else its states."""
 
 from __future__ import annotations
+
+import json
+from functools import cache
+from importlib.resources import files
+from math import exp, log
+from typing import Any
 
 from cost_models.estimate import Estimate
 from specs.chip import Chip
@@ -13,28 +19,54 @@ VOLUME_SPREAD = (0.5, 2.0)
 """The same where the catalogue's price is for another volume than asked."""
 
 
-def energy_of(latency: Estimate, chip: Chip) -> Estimate:
+@cache
+def fitted() -> dict[str, Any]:
+    """The parameters `cost_models.fit_energy` found."""
+    text = files("cost_models").joinpath("data", "energy.json").read_text(encoding="utf-8")
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def energy_of(latency: Estimate, chip: Chip, runtime: str = "") -> Estimate:
     """Millijoules an inference: active power for as long as it takes."""
-    active = chip.power_state("active")
-    if active is None:
-        return Estimate.absent(chip.unknown.get("power", "no active power state for this chip"))
+    power = power_of(chip, runtime)
+    if power.value is None or power.low is None or power.high is None:
+        return Estimate.absent(power.reason)
     if latency.value is None or latency.low is None or latency.high is None:
         return Estimate.absent(latency.reason)
+    value = power.value * latency.value / 1e3
+    if power.source == "predicted" and latency.low > 0:
+        # two independent errors: their logarithms add as squares
+        low, high = (
+            exp(((log(p / power.value)) ** 2 + (log(t / latency.value)) ** 2) ** 0.5)
+            for p, t in ((power.low, latency.low), (power.high, latency.high))
+        )
+        return Estimate(value, value / low, value * high, "predicted", power.n)
     source = "predicted" if latency.source in ("predicted", "measured") else "assumed"
     return Estimate(
-        active.power_mw * latency.value / 1e3,
-        active.low_mw * latency.low / 1e3,
-        active.high_mw * latency.high / 1e3,
+        value,
+        power.low * latency.low / 1e3,
+        power.high * latency.high / 1e3,
         source,  # type: ignore[arg-type]  # one of two literals
     )
 
 
-def power_of(chip: Chip) -> Estimate:
-    """Milliwatts while inferring."""
+def power_of(chip: Chip, runtime: str = "") -> Estimate:
+    """Milliwatts while inferring: of published runs of the runtime on the chip, of the chip, by its states, or of its
+    family; `n` counts the runs behind a learned figure."""
+    groups = fitted()["groups"]
+    found = groups.get(f"{chip.id}:{runtime}") or groups.get(chip.id)
     active = chip.power_state("active")
-    if active is None:
+    if found is None and active is not None:
+        return Estimate(active.power_mw, active.low_mw, active.high_mw, "assumed")
+    if found is None:
+        found = next((g for name, g in groups.items() if name.endswith("*") and chip.id.startswith(name[:-1])), None)
+    if found is None:
         return Estimate.absent(chip.unknown.get("power", "no active power state for this chip"))
-    return Estimate(active.power_mw, active.low_mw, active.high_mw, "assumed")
+    clock_hz = next((unit.clock_hz for unit in chip.compute if unit.kind == "cpu" and unit.clock_hz), None)
+    clock_mhz = clock_hz / 1e6 if clock_hz else found["clock_mhz"]
+    value, low, high = (per_mhz * clock_mhz for per_mhz in found["mw_per_mhz"])
+    return Estimate(value, low, high, "predicted", found["n"])
 
 
 def battery_days(
@@ -48,7 +80,7 @@ def battery_days(
         return Estimate.absent(energy.reason)
     if latency.value is None or latency.low is None or latency.high is None:
         return Estimate.absent(latency.reason)
-    active, asleep = chip.power_state("active"), chip.power_state("sleep")
+    active, asleep = power_of(chip), chip.power_state("sleep")
     if battery.sleep_ua is not None:
         sleep_mw = (battery.sleep_ua * battery.voltage_v / 1e3,) * 3
     elif asleep is not None:
@@ -57,8 +89,8 @@ def battery_days(
         return Estimate.absent(
             chip.unknown.get("power.sleep", "no sleep state for this chip; give the battery limit's `sleep:`")
         )
-    if active is not None:
-        active_mw = (active.low_mw, active.power_mw, active.high_mw)
+    if active.value is not None and active.low is not None and active.high is not None:
+        active_mw = (active.low, active.value, active.high)
     else:
         # the measured inference tells what the chip draws while it works
         active_mw = (1e3 * energy.value / latency.value if latency.value else 0.0,) * 3

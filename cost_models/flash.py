@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cost_models import stm32
 from cost_models.estimate import Item
 from cost_models.workload import Workload
 from specs.chip import Target
@@ -31,6 +32,10 @@ ONNX_QDQ_TENSOR = (260, 470, 900)
 ONNX_QDQ_CHANNEL = (5, 5, 10)
 """Scale (4) and 8-bit zero point (1) of a channel of the weights; the same once more for a quantized bias."""
 
+NCNN_FILE = (200, 1000, 4000)
+"""The graph's text without its layers, and four bytes before each weight."""
+NCNN_LAYER = (50, 90, 140)
+
 _WEIGHTED = ("conv", "dwconv", "dense", "recurrent", "matmul")
 _CONSTANTS = {"conv": 2, "dwconv": 2, "dense": 2, "reshape": 1, "pad": 1, "mean": 1, "global-avg-pool": 1, "slice": 2,
               "transpose": 1, "resize": 1, "recurrent": 6}  # fmt: skip
@@ -59,6 +64,11 @@ def format_overhead_bytes(workload: Workload) -> tuple[int, int, int]:
             likely += TFLITE_CHANNEL * channels
             high += (TFLITE_CHANNEL + TFLITE_CHANNEL_RANGE) * channels
         return int(0.85 * low), likely, int(1.05 * high)
+    if workload.format == "ncnn":
+        # text of a line a layer; int8 keeps two scales a layer and one a channel
+        scales = 4 * channels + 8 * len(operators) if quantized else 0
+        low, likely, high = (a + b * len(operators) + scales for a, b in zip(NCNN_FILE, NCNN_LAYER, strict=True))
+        return low, likely, high
     ends = []
     for level in range(3):
         size = ONNX_FILE + ONNX_NODE[level] * len(operators) + ONNX_INITIALIZER[level] * constants
@@ -70,7 +80,16 @@ def format_overhead_bytes(workload: Workload) -> tuple[int, int, int]:
 
 
 def flash_items(workload: Workload, target: Target) -> tuple[Item, ...]:
-    """The flash budget on a target: `model` (exact where the file exists) and `runtime`."""
+    """The flash budget on a target: `model` (exact where the file exists) and `runtime`.
+
+    X-CUBE-AI stores no file: its `model` is the weights, to the byte, and its `runtime` the kernels it links.
+    """
+    if target.runtime.id == stm32.ID:
+        kept = workload.weight_bytes
+        low, likely, high = stm32.code_bytes(workload)
+        low = min(likely, max(low, target.runtime.flash_bytes[0]))  # less was never published
+        return (Item(METRIC, "model", kept, kept, kept, "computed"),
+                Item(METRIC, "runtime", low, likely, high, "predicted"))  # fmt: skip
     low, likely, high = target.runtime.flash_bytes
     runtime = Item(METRIC, "runtime", low, likely, high, "assumed")
     size = workload.file_bytes

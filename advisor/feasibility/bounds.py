@@ -119,9 +119,10 @@ def best_ram(found: tuple[Corner, ...], target: Target, *, counts: str) -> Best:
 
 def best_flash(found: tuple[Corner, ...], target: Target, *, counts: str) -> Best:
     """The smallest model file, and the runtime's code at the low end."""
-    corner = smallest(found, lambda c: c.file_bytes)
-    value, source = float(corner.file_bytes), _source(corner)
-    basis = "weights and the file's structure"
+    no_file = target.runtime.id == "stm32cube-ai"  # generated C code: the weights are stored, no model file is
+    corner = smallest(found, (lambda c: c.weight_bytes) if no_file else (lambda c: c.file_bytes))
+    value, source = float(corner.weight_bytes if no_file else corner.file_bytes), _source(corner)
+    basis = "weights" if no_file else "weights and the file's structure"
     if counts == "all":
         value += target.runtime.flash_bytes[0]
         source, basis = "assumed", f"{basis}, {target.runtime.name}'s code at its smallest"

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import math
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from cost_models import fit_energy
 from cost_models.energy import battery_days, energy_of, power_of, price_note, unit_cost
 from cost_models.estimate import Estimate
+from specs import catalog
 from specs.chip import Chip, PowerState, Price, Target
 from specs.limits import Battery
 
@@ -71,3 +76,52 @@ def test_unit_cost_is_the_catalogue_price(chip: Chip) -> None:
     assert (estimate.low, estimate.value, estimate.high, estimate.source) == (3.2, 4.0, 5.0, "assumed")
     assert unit_cost(priced, 1).high == 8.0
     assert "2024-05" in price_note(priced)
+
+
+def test_published_energies_teach_a_chip_its_power() -> None:
+    chip = catalog.target("stm32l4r5:stm32cube-ai").chip
+    power = power_of(chip, "stm32cube-ai")
+    # eleven submissions drew 33 to 78 mW (MLPerf Tiny v0.5 to v1.3)
+    assert (power.source, power.n) == ("predicted", 28)
+    assert power.low < 40 < power.value < 60 < power.high
+    energy = energy_of(Estimate(100, 80, 125, "predicted"), chip, "stm32cube-ai")
+    assert energy.value == pytest.approx(power.value / 10)
+    # independent errors: wider than either alone, narrower than both at once
+    assert power.low * 0.08 < energy.low < power.low * 0.1
+    assert energy.n == 28
+
+
+def test_a_chip_without_states_takes_after_its_family(chip: Chip) -> None:
+    cousin = dataclasses.replace(chip, id="stm32u3c5", power=())
+    power = power_of(cousin)
+    known = power_of(dataclasses.replace(chip, id="stm32u385", power=()))
+    assert power.source == "predicted"
+    assert power.high / power.low > known.high / known.low
+    assert power_of(dataclasses.replace(chip, id="rp9999", power=())).value is None
+
+
+def test_own_states_come_before_the_familys(chip: Chip) -> None:
+    assert power_of(dataclasses.replace(chip, id="stm32l476")).source == "assumed"
+
+
+def test_fitted_power_is_that_of_the_facts_carried() -> None:
+    found = fit_energy.fit_energy()
+    carried = json.loads((fit_energy.HERE / "energy.json").read_text())
+    assert carried["fitted_on"] == found["fitted_on"]
+    for name, group in found["groups"].items():
+        assert carried["groups"][name]["mw_per_mhz"] == pytest.approx(group["mw_per_mhz"], rel=1e-3)
+
+
+def test_a_network_new_to_a_board_is_within_a_fifth() -> None:
+    facts = fit_energy.read_facts(fit_energy.HERE / "energy_facts.csv")
+    spread = fit_energy.best_spread(facts)
+    errors = sorted(
+        abs(math.exp(fit_energy.left_out(facts, spread, fact, "network")[0] - fact.log_power) - 1) for fact in facts
+    )
+    assert errors[len(errors) // 2] < 0.1
+    assert errors[int(0.9 * len(errors))] < 0.2
+
+
+def test_tables_without_the_energies_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        fit_energy.fit_energy(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tempfile
@@ -13,7 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cost_models import fit_memory
 from cost_models.memory import live_bytes, persistent_bytes, plan_arena, ram_items, total
+from cost_models.mobilenets import mobilenet_v1
 from cost_models.read import read_workload
 from cost_models.workload import Operator, Tensor, Workload
 from specs.chip import Target
@@ -113,3 +116,69 @@ def test_items_have_their_names_and_add_up(make_target: Callable[..., Target], t
     linux = ram_items(work, make_target("cortex-a72", "litert"))
     assert [item.name for item in linux] == ["arena", "weights", "runtime"]
     assert linux[1].low_bytes == work.weight_bytes
+
+
+def test_accelerated_kernels_copy_their_input_as_half_floats(tflite: Any, tmp_path: Path) -> None:
+    b = tflite()
+    (tmp_path / "m").write_bytes(b.build(chain(b)))
+    work = read_workload(tmp_path / "m")
+    at_once = 24 * 24 * 3 + 12 * 12 * 8 + 2 * 24 * 24 * 3
+    assert plan_arena(work, "tflm").bytes < at_once <= plan_arena(work, "mvp").bytes < 1.2 * at_once
+
+
+def test_cube_ai_writes_over_what_it_reads(make_target: Callable[..., Target]) -> None:
+    target = make_target("cortex-m7", "stm32cube-ai")
+    arena, weights, runtime = ram_items(mobilenet_v1(0.5, 224, 5), target)
+    # 404.28 KiB of activations and 21 KiB of the tool's own were published; two tensors at once would be 588 KiB
+    assert arena.bytes == pytest.approx(404.28 * 1024, rel=0.05)
+    assert runtime.low_bytes <= 21 * 1024 <= runtime.high_bytes
+    assert weights.bytes == 0
+    assert total((arena, weights, runtime)).source == "predicted"
+
+
+def test_cube_ai_keeps_what_another_operator_still_reads(make_target: Callable[..., Target]) -> None:
+    shape = (16, 16, 8)
+    tensors = tuple(Tensor(shape, 8) for _ in range(3))
+    conv = Operator("conv", "c", (0,), (1,), 1, 1, 1, (1, 1), (1, 1))
+    add = Operator("add", "a", (0, 1), (2,))
+    skip = Workload("skip", tensors, (conv, add), (0,), (2,), "int8")
+    plain = Workload("plain", tensors[:2], (conv,), (0,), (1,), "int8")
+    target = make_target("cortex-m7", "stm32cube-ai")
+    size = 16 * 16 * 8
+    assert ram_items(plain, target)[0].bytes < 2 * size <= ram_items(skip, target)[0].bytes
+
+
+def test_cube_ai_plans_of_published_networks(published: Path, make_target: Callable[..., Target]) -> None:
+    # activations of ST's tables, KiB: two where nothing is overlaid are exact
+    expected = {"resnet_v1_32_32_int8": (55.28, 0.001), "squeezenet_v1.1_224_int8": (756.25, 0.001),
+                "fdmobilenet_0.25_224_int8": (152.0, 0.03), "miniresnet_1stacks_64x50_int8": (59.6, 0.03)}  # fmt: skip
+    target = make_target("cortex-m7", "stm32cube-ai")
+    for path in (published / "stm32").glob("*.tflite"):
+        name = path.stem.split("__")[-1]
+        if name in expected:
+            kib, within = expected.pop(name)
+            assert ram_items(read_workload(path), target)[0].bytes / 1024 == pytest.approx(kib, rel=within)
+    assert not expected
+
+
+def test_fitted_parameters_are_those_of_the_facts_carried() -> None:
+    folder = Path(fit_memory.__file__).parent / "data"
+    facts = fit_memory.read_facts(folder / "memory_facts.csv")
+    carried, found = json.loads((folder / "memory.json").read_text()), fit_memory.fit_memory(facts)
+    assert (carried["schema"], carried["fitted_on"]) == (1, found["fitted_on"])
+    for name in ("overlay", "overlaid", "exact"):
+        assert carried["activations"][name] == pytest.approx(found["activations"][name], rel=1e-3)
+    assert carried["code"]["int8"]["channels"] == pytest.approx(found["code"]["int8"]["channels"], rel=1e-3)
+    assert len({f.family for f in facts}) >= 9
+    assert all(f.source for f in facts)
+
+
+def test_an_unseen_family_is_predicted_from_the_others() -> None:
+    facts = fit_memory.read_facts(Path(fit_memory.__file__).parent / "data" / "memory_facts.csv")
+    errors = []
+    for fact in facts:
+        model = fit_memory.fit_memory([f for f in facts if f.family != fact.family])
+        (value, low, high), _ = fit_memory.predicted(model, fact)
+        assert low <= value <= high
+        errors.append(abs(value / (fact.activations + fact.runtime_ram) - 1))
+    assert sorted(errors)[len(errors) // 2] < 0.12

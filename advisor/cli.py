@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from advisor.commands import catalog, dashboard, feasibility, figures, runs
+from advisor.commands import calibrate, catalog, dashboard, feasibility, figures, runs
 from specs.errors import AdvisorError
 
 
@@ -32,6 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.verb in ("search", "resume"):
             begun = folder is not None and (folder / "ledger.db").is_file()
             next_step = f"; continue with `advisor resume {folder}`" if begun else " before anything was started"
+        elif arguments.verb == "calibrate":
+            next_step = f"; continue with `advisor calibrate {arguments.target}`"
         return _failed(error, 130, arguments.debug, f"interrupted{next_step}")
     except BrokenPipeError:
         # the reader (head, a pager) has seen enough; standard output must not be flushed again at exit
@@ -52,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--debug", action="store_true", help="tracebacks instead of one line")
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for group in (catalog, feasibility, figures, runs, dashboard):
+    for group in (catalog, feasibility, figures, calibrate, runs, dashboard):
         group.add(verbs)
     for verb in verbs.choices.values():
         verb.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)

@@ -79,20 +79,30 @@ def agreeing(runs: list[dict[str, Any]], count: int) -> list[dict[str, Any]] | N
     return ranked[start : start + count] if spread <= AGREEMENT else None
 
 
-def _process(path: Path, runtime: str, plan: MeasurePlan) -> dict[str, Any]:
+def last_cpu() -> int | None:
+    """The core to measure on: the last this process may use, where systems put the least of their own work."""
     cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    return cpus[-1] if cpus else None
+
+
+def one_thread() -> dict[str, str]:
+    """The environment of measuring processes."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+def _process(path: Path, runtime: str, plan: MeasurePlan) -> dict[str, Any]:
     job = {
         "runtime": runtime,
         "path": str(path),
         "seconds": plan.seconds,
         "warmup_s": plan.warmup_s,
-        "cpu": cpus[-1] if cpus else None,
+        "cpu": last_cpu(),
         "max_samples": plan.max_samples,
     }
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     try:
-        done = subprocess.run([sys.executable, "-m", "advisor.measure.worker"], input=json.dumps(job), env=env,
-                              capture_output=True, text=True, timeout=plan.timeout_s, check=False)  # fmt: skip
+        done = subprocess.run([sys.executable, "-m", "advisor.measure.worker"], input=json.dumps(job),
+                              env=one_thread(), capture_output=True, text=True, timeout=plan.timeout_s,
+                              check=False)  # fmt: skip
     except subprocess.TimeoutExpired:
         return {"error": f"no answer within {plan.timeout_s:g} s"}
     if done.returncode != 0 or not done.stdout.strip():

@@ -36,7 +36,7 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
 
     if job.get("cpu") is not None and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {job["cpu"]})
-    run, inputs, version = _open(job)
+    run, inputs, version = open_model(job["runtime"], job["path"], job.get("seed", 0))
     left, right = (np.full((96, 96), 0.5, np.float32) for _ in range(2))
 
     def reference() -> None:
@@ -80,42 +80,58 @@ def _warm(run: Callable[[], Any], seconds: float) -> None:
         run()
 
 
-def _open(job: dict[str, Any]) -> tuple[Callable[[], Any], list[list[int]], str]:
+def open_model(runtime: str, path: str, seed: int = 0) -> tuple[Callable[[], Any], list[list[int]], str]:
+    """One inference as a function, its input shapes, and the runtime's version; one thread, arbitrary inputs."""
     import numpy as np
 
-    rng = np.random.default_rng(job.get("seed", 0))
-    if job["runtime"] == "onnxruntime":
+    rng = np.random.default_rng(seed)
+    if runtime == "onnxruntime":
         import onnxruntime
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 4
-        session = onnxruntime.InferenceSession(job["path"], options, providers=["CPUExecutionProvider"])
-        feed = {i.name: _sample(rng, _fixed(i.name, i.shape), _dtype(i.name, i.type)) for i in session.get_inputs()}
+        session = onnxruntime.InferenceSession(path, onnx_options(), providers=["CPUExecutionProvider"])
+        feed = feed_of(session, seed)
         names = [o.name for o in session.get_outputs()]
         shapes = [list(v.shape) for v in feed.values()]
         return (lambda: session.run(names, feed)), shapes, str(onnxruntime.__version__)
-    if job["runtime"] == "litert":
+    if runtime == "litert":
         from importlib.metadata import version
 
         from ai_edge_litert.interpreter import Interpreter
 
-        interpreter = Interpreter(model_path=job["path"], num_threads=1)
+        interpreter = Interpreter(model_path=path, num_threads=1)
         interpreter.allocate_tensors()
         details = interpreter.get_input_details()
         for detail in details:
             interpreter.set_tensor(detail["index"], _sample(rng, list(detail["shape"]), detail["dtype"]))
         return interpreter.invoke, [[int(n) for n in d["shape"]] for d in details], version("ai-edge-litert")
-    if job["runtime"] == "tflm":
+    if runtime == "tflm":
         from importlib.metadata import version
 
-        from tflite_micro.python.tflite_micro import runtime
+        from tflite_micro.python.tflite_micro import runtime as tflm
 
-        micro = runtime.Interpreter.from_file(job["path"])
+        micro = tflm.Interpreter.from_file(path)
         detail = micro.get_input_details(0)
         micro.set_input(_sample(rng, list(detail["shape"]), detail["dtype"]), 0)
         return micro.invoke, [[int(n) for n in detail["shape"]]], version("tflite-micro")
-    raise ValueError(f"runtime {job['runtime']} cannot be measured on this host")
+    raise ValueError(f"runtime {runtime} cannot be measured on this host")
+
+
+def onnx_options() -> Any:
+    """One thread, errors only by exception."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    return options
+
+
+def feed_of(session: Any, seed: int = 0) -> dict[str, Any]:
+    """Arbitrary inputs for an onnxruntime session."""
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+    return {i.name: _sample(rng, _fixed(i.name, i.shape), _dtype(i.name, i.type)) for i in session.get_inputs()}
 
 
 _ORT = {

@@ -1,0 +1,1 @@
+"""Calibrating a cost model on a live target: what to measure, measuring it, the fit and its error."""

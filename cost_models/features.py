@@ -26,7 +26,7 @@ _CHEAP = ("", "none", "linear", "relu", "relu6", "clip")
 
 @dataclass(frozen=True)
 class OperatorTable:
-    """All operators of several workloads. `rows`: (operators, COLUMNS) float64; `owner`: (operators,) workload index."""
+    """All operators of several workloads; `rows`: (operators, COLUMNS), `owner`: (operators,) workload index."""
 
     rows: NDArray[np.float64]
     owner: NDArray[np.intp]
@@ -39,8 +39,8 @@ class OperatorTable:
     def totals(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Sums values given per operator, (operators,) or (operators, k), over each workload."""
         if values.ndim == 1:
-            return np.bincount(self.owner, values, self.workloads)
-        return np.stack([np.bincount(self.owner, column, self.workloads) for column in values.T], axis=1)
+            return np.bincount(self.owner, values, self.workloads).astype(np.float64)
+        return np.stack([self.totals(column) for column in values.T], axis=1)
 
 
 def operator_rows(workload: Workload) -> NDArray[np.float64]:

@@ -108,8 +108,8 @@ class PowerModel:
         self.keys = [_keys(f) for f in facts]
         self.center = float(np.median([f.log_power for f in facts])) if facts else 0.0
         covariance = self._kernel(self.keys, self.keys) + np.eye(len(facts)) * spread["noise"] ** 2
-        self.inverse: Array = np.linalg.inv(covariance)
-        self.rest: Array = np.array([f.log_power for f in facts]) - self.center
+        self.inverse: Array = np.asarray(np.linalg.inv(covariance), dtype=np.float64)
+        self.rest: Array = np.array([f.log_power for f in facts], dtype=np.float64) - self.center
         sign, logarithm = np.linalg.slogdet(covariance)
         self.likelihood = float(-0.5 * (self.rest @ self.inverse @ self.rest + logarithm)) if sign > 0 else -np.inf
 

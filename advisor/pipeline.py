@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from advisor import plugins
+from advisor.costs import cost_model
 from advisor.evaluation import OBJECTIVE_METRIC, Evaluation
 from advisor.front import Front, best_of_each_quantization, pick
 from advisor.measure.protocol import MeasurePlan
@@ -22,7 +23,6 @@ from advisor.search.workers import WorkerPool
 from advisor.space.search_space import SearchSpace, search_space
 from advisor.tasks.base import Task
 from advisor.tasks.load import open_task
-from cost_models.base import CostModel
 from specs.chip import Target
 from specs.errors import SpecError
 from specs.host import cores
@@ -81,7 +81,8 @@ def resume(folder: Path, listen: Listener) -> Searched:
 def _searched(run: Run, task: Task, spaces: list[SearchSpace], listen: Listener) -> Searched:
     spec = run.spec
     with locked(run.folder):
-        pricer = Pricer(spec, cost_model(), len(task.classes), task.preprocessing().macs)
+        model = cost_model(*(space.target for space in spaces))
+        pricer = Pricer(spec, model, len(task.classes), task.preprocessing().macs)
         studies = {
             space.target.id: TargetStudy(space, objectives(spec, space, pricer), spec.search.seed) for space in spaces
         }
@@ -156,11 +157,6 @@ def objectives(spec: Spec, space: SearchSpace, pricer: Pricer) -> tuple[str, ...
         or (name != "energy" if metrics is None else metrics[OBJECTIVE_METRIC[name]].value is not None)
     ]
     return tuple(known) if known else ("accuracy",)
-
-
-def cost_model() -> CostModel:
-    model: CostModel = plugins.load("cost_models", "analytic")()
-    return model
 
 
 def check_runnable(spec: Spec) -> None:

@@ -22,7 +22,10 @@ BUILTIN: dict[str, dict[str, str]] = {
         "tflm": "advisor.runtimes.tflm:Tflm",
     },
     "devices": {"local": "advisor.devices.local:LocalDevice"},
-    "cost_models": {"analytic": "cost_models.analytic:AnalyticModel"},
+    "cost_models": {
+        "layered": "cost_models.layered:LayeredModel",
+        "analytic": "cost_models.analytic:AnalyticModel",
+    },
 }
 
 

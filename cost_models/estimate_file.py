@@ -6,9 +6,10 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from cost_models.analytic import AnalyticModel, lower_bound_ms
+from cost_models.analytic import lower_bound_ms
 from cost_models.base import CostModel
 from cost_models.estimate import Costs
+from cost_models.layered import LayeredModel
 from cost_models.read import read_bounded, read_workload
 from cost_models.workload import Workload
 from specs.chip import Target
@@ -23,7 +24,7 @@ def estimate_file(path: Path, target: Target, model: CostModel | None = None) ->
         workload = read_workload(path)
     except ModelFileError as error:
         return entry | {"error": error.line(), "metrics": {}, "findings": []}
-    costs = (model or AnalyticModel()).predict([workload], target)[0]
+    costs = (model or LayeredModel()).predict([workload], target)[0]
     findings = _findings(workload, costs, target)
     blocked = any(finding["code"] in _BLOCKING for finding in findings)
     metrics = {name: estimate.to_dict() for name, estimate in costs.metrics.items()}

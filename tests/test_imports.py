@@ -14,7 +14,7 @@ LAYERS = [
     ("evaluation", "model"),
     ("space", "build", "tasks", "runtimes", "measure"),
     ("devices",),
-    ("evaluate", "score", "calibrate"),
+    ("evaluate", "score", "calibrate", "costs"),
     ("ledger", "front"),
     ("run", "search", "feasibility"),
     ("pipeline",),

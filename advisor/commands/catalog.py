@@ -101,7 +101,13 @@ def _show(args: argparse.Namespace) -> int:
     shown = catalog.target(args.target) if runtime else catalog.target(name)
     every = [shown] if runtime else [Target(shown.chip, catalog.runtimes()[r]) for r in shown.chip.runtimes]
     if args.json:
-        print_json({"schema": 1, "chip": chip_info(shown.chip), "targets": [target_info(t) for t in every]})
+        print_json(
+            {
+                "schema": 1,
+                "chip": chip_info(shown.chip),
+                "targets": [target_info(t) | {"latency_basis": [_basis(t), *_calibrations(t)]} for t in every],
+            }
+        )
         return 0
     print(chip_text(shown.chip))
     print("\nruntimes")
@@ -111,13 +117,21 @@ def _show(args: argparse.Namespace) -> int:
               f"({human(flash[0], 'B')}–{human(flash[2], 'B')}), RAM {human(ram[1], 'B')} "
               f"({human(ram[0], 'B')}–{human(ram[2], 'B')})  [{t.runtime.source}]")  # fmt: skip
         print(f"    latency figures: {_basis(t)}")
+        for line in _calibrations(t):
+            print(f"    {line}")
     return 0
 
 
 def _basis(target: Target) -> str:
-    from cost_models.analytic import basis
+    from cost_models.layered import basis
 
     return basis(target)
+
+
+def _calibrations(target: Target) -> list[str]:
+    from advisor.calibrate.summary import calibration_summary
+
+    return calibration_summary(target)
 
 
 def chip_text(chip: Chip) -> str:

@@ -34,10 +34,12 @@ def add(parsers: Parsers) -> None:
 
 
 def run_estimate(args: argparse.Namespace) -> int:
+    from advisor.costs import cost_model
     from cost_models.estimate_file import estimate_file
 
     targets = [catalog.target(text) for text in args.target]
-    results = [estimate_file(path, target) for path in args.models for target in targets]
+    model = cost_model(*targets)
+    results = [estimate_file(path, target, model) for path in args.models for target in targets]
     return _answer(args, results)
 
 

@@ -116,14 +116,14 @@ def _checks(run: Snapshot, row: Ranked) -> None:
 
 
 def _layers(run: Snapshot, row: Ranked) -> None:
+    from advisor.costs import cost_model
     from advisor.dashboard.charts import layer_chart
-    from cost_models.analytic import AnalyticModel
 
     st.subheader("Cost by layer")
     try:
         target = catalog.target(row.evaluation.target)
         workload, source = _workload(run, row)
-        costs = AnalyticModel().explain(workload, target)
+        costs = cost_model(target).explain(workload, target)
     except AdvisorError as error:
         st.warning(plain(f"Not available. {error.line()}"))
         return

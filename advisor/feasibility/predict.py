@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from advisor.costs import cost_model
 from advisor.feasibility.bounds import format_of
 from advisor.feasibility.corners import Corner, corners
 from advisor.feasibility.verdict import TRAINED, Joint, TargetReport
 from advisor.score import Margin, feasible, margins, metrics_of, violation
 from advisor.space.search_space import search_space
 from advisor.tasks.peek import Peek
-from cost_models.analytic import AnalyticModel
 from cost_models.estimate import Estimate
 from cost_models.workload import signal_processing
 from specs.chip import Target
@@ -65,9 +65,9 @@ def finalists(spec: Spec, target: Target, peek: Peek) -> list[Corner]:
 
 
 def predict(spec: Spec, target: Target, candidates: list[Corner], frontend_macs: int = 0) -> list[Predicted]:
-    """The margins of every candidate, by the analytic cost model; with the front end where the pipeline is limited."""
+    """The margins of every candidate, by the cost model; with the front end where the pipeline is limited."""
     workloads = [corner.workload for corner in candidates if corner.workload is not None]
-    model = AnalyticModel()
+    model = cost_model(target)
     front = signal_processing(frontend_macs) if frontend_macs else None
     extra = {"frontend_ms": model.predict([front], target)[0].metrics["latency_ms"]} if front else {}
     costs = model.predict(workloads, target)

@@ -5,6 +5,7 @@ import pytest
 from advisor import plugins
 from advisor.testing import CostModelContract
 from cost_models.analytic import AnalyticModel
+from cost_models.layered import LayeredModel
 from specs.errors import SpecError
 
 
@@ -12,6 +13,12 @@ class TestAnalyticModel(CostModelContract):
     @pytest.fixture
     def model(self):
         return AnalyticModel()
+
+
+class TestLayeredModel(CostModelContract):
+    @pytest.fixture
+    def model(self):
+        return LayeredModel()
 
 
 @pytest.fixture

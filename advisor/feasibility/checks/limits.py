@@ -6,7 +6,7 @@ from advisor.feasibility.bounds import format_of
 from advisor.feasibility.checks.base import Evidence, Finding
 from advisor.feasibility.corners import corners
 from advisor.space.search_space import search_space
-from cost_models.analytic import AnalyticModel
+from cost_models.layered import LayeredModel
 from cost_models.workload import Operator, Tensor, Workload
 from specs.chip import Target
 from specs.errors import SpecError
@@ -109,5 +109,5 @@ def overhead_ms(spec: Spec, target: Target, evidence: Evidence) -> float | None:
     # an operator on one element costs its call and nothing else worth a figure
     tensors = (Tensor((1,), 8), Tensor((1,), 8))
     call = Workload("call", tensors, (Operator("activation", "call", (0,), (1,)),), (0,), (1,), shortest.precision)
-    latency = AnalyticModel().predict([call], target)[0].metrics["latency_ms"].value
+    latency = LayeredModel().predict([call], target)[0].metrics["latency_ms"].value
     return None if latency is None else latency * len(shortest.operators)

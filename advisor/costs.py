@@ -1,4 +1,4 @@
-"""The cost model the engine uses: shipped knowledge, corrected by this user's calibrations that hold on this machine."""
+"""The cost model the engine uses: shipped knowledge, corrected by this user's calibrations that hold here."""
 
 from __future__ import annotations
 

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cost_models import efficiency
 from cost_models.energy import energy_of, power_of
 from cost_models.estimate import Costs, Estimate, Item, LayerCost
@@ -18,6 +21,7 @@ from cost_models.workload import KINDS, Operator, Workload
 from specs import catalog
 from specs.chip import ComputeUnit, Precision, Target
 
+Array = NDArray[np.float64]
 WIDER: dict[Precision, tuple[Precision, ...]] = {
     "int8": ("int8", "fp16", "fp32"),
     "fp16": ("fp16", "fp32"),
@@ -77,6 +81,20 @@ class AnalyticModel:
             result.append(_costs(workload, target, rooflines[workload.precision]))
         return result
 
+    def latency_ms(self, workloads: Sequence[Workload], target: Target) -> tuple[Array, Array, Array]:
+        """Latency alone with its interval, each (n,), for ranking tens of thousands; NaN where it is not known."""
+        rooflines: dict[Precision, tuple[_Roofline | str, float | str]] = {}
+        figures = np.full((len(workloads), 3), np.nan)
+        for index, workload in enumerate(workloads):
+            precision = workload.precision
+            if precision not in rooflines:
+                rooflines[precision] = _roofline(target, precision), peak_macs_s(target, precision)
+            roofline, peak = rooflines[precision]
+            if not isinstance(roofline, str):
+                bound = 0.0 if isinstance(peak, str) else _fewest_macs(workload, target) / peak * 1e3
+                figures[index] = _figures(workload, roofline, bound)
+        return figures[:, 0], figures[:, 1], figures[:, 2]
+
     def explain(self, workload: Workload, target: Target) -> Costs:
         """The same with `layers`: what every operator takes and what holds it back."""
         roofline = _roofline(target, workload.precision)
@@ -94,22 +112,32 @@ def lower_bound_ms(workload: Workload, target: Target) -> Estimate:
 
     `value` = `low`; `high` is unknown and set equal, as for every exact figure.
     """
+    peak = peak_macs_s(target, workload.precision)
+    if isinstance(peak, str):
+        return Estimate.absent(peak)
+    return Estimate.exact(_fewest_macs(workload, target) / peak * 1e3)
+
+
+def peak_macs_s(target: Target, precision: Precision) -> float | str:
+    """Multiply-accumulates a second of every unit the runtime may use together, or why that is not known."""
     peak = 0.0
+    fused_half = target.runtime.id not in ("tflm", "esp-nn", "onnxruntime")
     for unit in usable_units(target):
-        rate = unit_peak_macs_s(
-            unit, workload.precision, fused_half=target.runtime.id not in ("tflm", "esp-nn", "onnxruntime")
-        )
+        rate = unit_peak_macs_s(unit, precision, fused_half=fused_half)
         if rate is None:
-            return Estimate.absent(f"the peak of {unit.name} of {target.chip.id} is unknown")
+            return f"the peak of {unit.name} of {target.chip.id} is unknown"
         peak += rate
-    if not peak:
-        return Estimate.absent(f"{target.chip.id} lists no unit {target.runtime.id} runs on")
+    return peak or f"{target.chip.id} lists no unit {target.runtime.id} runs on"
+
+
+def _fewest_macs(workload: Workload, target: Target) -> float:
+    """MACs that no algorithm the runtime may use can save."""
     macs: float = workload.macs
     if target.runtime.id not in NO_WINOGRAD:
         for op in workload.operators:
             if op.kind == "conv" and (not op.kernel or max(op.kernel) > 1):
                 macs -= op.macs * (1 - 1 / WINOGRAD)
-    return Estimate.exact(macs / peak * 1e3)
+    return macs
 
 
 def usable_units(target: Target) -> list[ComputeUnit]:
@@ -204,11 +232,15 @@ def _latency_ms(workload: Workload, roofline: _Roofline) -> float:
 def _latency(workload: Workload, target: Target, roofline: _Roofline | str) -> Estimate:
     if isinstance(roofline, str):
         return Estimate.absent(roofline)
+    value, low, high = _figures(workload, roofline, lower_bound_ms(workload, target).value or 0.0)
+    return Estimate(value, low, high, roofline.source, 0)
+
+
+def _figures(workload: Workload, roofline: _Roofline, bound: float) -> tuple[float, float, float]:
     value = _latency_ms(workload, roofline)
     factor = roofline.factor * (1.5 if workload.unknown_ops else 1.0)
-    bound = lower_bound_ms(workload, target).value or 0.0
     low = max(value / factor, bound)
-    return Estimate(max(value, low), low, max(value * factor, low), roofline.source, 0)
+    return max(value, low), low, max(value * factor, low)
 
 
 def _costs(workload: Workload, target: Target, roofline: _Roofline | str) -> Costs:

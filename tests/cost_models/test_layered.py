@@ -87,3 +87,12 @@ def test_the_shipped_fit_is_that_of_the_shipped_facts(tmp_path, capsys):
     for chip, part in shipped["chips"].items():
         np.testing.assert_allclose(new["chips"][chip]["rates"], part["rates"], atol=0.01)  # other BLAS, other rounding
     assert "facts of" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["raspberry-pi-4:ncnn", "stm32h743:tflm", "raspberry-pi-4:litert"])
+def test_the_fast_path_says_the_same(name):
+    target = catalog.target(name)
+    several = [network(c, layers, precision) for c in (8, 64) for layers in (1, 5) for precision in ("fp32", "int8")]
+    slow = [c.metrics["latency_ms"] for c in LayeredModel().predict(several, target)]
+    fast = LayeredModel().latency_ms(several, target)
+    np.testing.assert_allclose(fast, np.array([(e.value, e.low, e.high) for e in slow]).T, rtol=1e-6)

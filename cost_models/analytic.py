@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Literal
 
 import numpy as np
@@ -56,9 +57,11 @@ X86_BYTES_S = 8e9
 
 @dataclass(frozen=True, slots=True)
 class _Roofline:
-    """What one target costs in milliseconds: per MAC by group, per other byte, per call, per byte moved."""
+    """What one target costs in milliseconds: per MAC by group, per element these write, per byte of other operators,
+    per call, per byte moved."""
 
     per_mac: tuple[float, float, float]
+    per_output: float
     per_byte: float
     per_call: float
     per_moved: float
@@ -190,7 +193,7 @@ def _roofline(target: Target, precision: Precision) -> _Roofline | str:
         if not peak:
             return f"the peak of {unit.name} is unknown"
         rate = 1e3 / (peak * NPU_EFFICIENCY)
-        return _Roofline((rate, 4 * rate, 4 * rate), max(per_moved, 4 * rate), NPU_CALL_MS, per_moved, NPU_FACTOR,
+        return _Roofline((rate, 4 * rate, 4 * rate), 0.0, max(per_moved, 4 * rate), NPU_CALL_MS, per_moved, NPU_FACTOR,
                          "assumed", 0, "a share of the maker's peak")  # fmt: skip
     if not unit.clock_hz:
         return f"the clock of {unit.name} is unknown"
@@ -198,7 +201,7 @@ def _roofline(target: Target, precision: Precision) -> _Roofline | str:
     scalar = target.runtime.id in TFLM_FAMILY  # whose kernels for x86 are the plain reference ones
     if kind == "x86" and peak and unmeasured and not scalar:
         rates = [1e3 * unit.count / (peak * share) for share in X86_EFFICIENCY]
-        return _Roofline((rates[0], rates[1], rates[2]), 1e3 / X86_BYTES_S, X86_CALL_MS, per_moved, X86_FACTOR,
+        return _Roofline((rates[0], rates[1], rates[2]), 0.0, 1e3 / X86_BYTES_S, X86_CALL_MS, per_moved, X86_FACTOR,
                          "assumed", 0, "a share of the core's peak")  # fmt: skip
     found = data.cycles(target.runtime.id, unit.core, kind, precision)
     ms = 1e3 / unit.clock_hz
@@ -206,15 +209,17 @@ def _roofline(target: Target, precision: Precision) -> _Roofline | str:
     floor = 1e3 * unit.count / peak if peak else 0.0
     if target.runtime.id not in NO_WINOGRAD:
         floor /= WINOGRAD
-    conv, dwconv, dense, byte, call = found.per
+    conv, dwconv, dense, output, byte, call = found.per
     return _Roofline(
-        (max(conv * ms, floor), max(dwconv * ms, floor), max(dense * ms, floor)), byte * ms, call * ms, per_moved,
+        (max(conv * ms, floor), max(dwconv * ms, floor), max(dense * ms, floor)), output * ms, byte * ms, call * ms,
+        per_moved,
         found.factor, "predicted" if found.known else "assumed", found.n, found.basis,
     )  # fmt: skip
 
 
 def _latency_ms(workload: Workload, roofline: _Roofline) -> float:
     sizes, per_mac, per_byte, per_moved = workload.tensor_bytes, roofline.per_mac, roofline.per_byte, roofline.per_moved
+    per_output, tensors = roofline.per_output, workload.tensors
     time = roofline.per_call * len(workload.operators)
     for op in workload.operators:
         group = _GROUP.get(op.kind, 3)
@@ -223,7 +228,12 @@ def _latency_ms(workload: Workload, roofline: _Roofline) -> float:
             moved += sizes[i]
         for i in op.outputs:
             moved += sizes[i]
-        work = moved * per_byte if group == 3 else op.macs * per_mac[group]
+        if group == 3:
+            work = moved * per_byte
+        else:
+            work = op.macs * per_mac[group]
+            for i in op.outputs:
+                work += prod(tensors[i].shape) * per_output
         memory = moved * per_moved
         time += work if work > memory else memory
     return time
@@ -287,7 +297,8 @@ def _layer(workload: Workload, op: Operator, roofline: _Roofline | str) -> Layer
     if isinstance(roofline, str):
         return LayerCost(op.name, op.kind, op.macs, moved, None, "unknown")
     group = _GROUP.get(op.kind, 3)
-    work = moved * roofline.per_byte if group == 3 else op.macs * roofline.per_mac[group]
+    written = sum(workload.tensors[i].elements for i in op.outputs)
+    work = op.macs * roofline.per_mac[group] + written * roofline.per_output if group < 3 else moved * roofline.per_byte
     memory = moved * roofline.per_moved
     bound: Literal["compute", "memory", "overhead"] = "memory" if group == 3 or memory > work else "compute"
     if roofline.per_call > max(work, memory):

@@ -16,8 +16,10 @@ from typing import Any
 
 from specs.chip import Chip, Precision
 
-TERMS = ("conv", "dwconv", "dense", "byte", "op")
-"""What costs cycles: a MAC of each group, a byte any other operator moves, and an operator's call."""
+SCHEMA = 2
+TERMS = ("conv", "dwconv", "dense", "output", "byte", "op")
+"""What costs cycles: a MAC of each group, an element these write (where sums are scaled back and stored), a byte any
+other operator moves, and an operator's call."""
 CORE_CLASSES = {
     "mcu-scalar": "cortex-m0 cortex-m3 cortex-m23 cortex-r avr msp430",
     "mcu-dsp": "cortex-m4 cortex-m7 cortex-m33 cortex-m35 andes hazard3",
@@ -63,9 +65,16 @@ class Cycles:
 
 
 class Efficiency:
-    """The fitted effects, as a lookup. `effects` maps `base`, `precision:int8`, `runtime:tflm|int8`, … to rows."""
+    """The fitted effects, as a lookup. `effects` maps `base`, `precision:int8`, `runtime:tflm|int8`, … to rows.
+
+    Raises:
+        ValueError: data of another schema.
+    """
 
     def __init__(self, data: dict[str, Any]) -> None:
+        if data.get("schema") != SCHEMA or data.get("terms") != list(TERMS):
+            raise ValueError(f"efficiencies of schema {data.get('schema')!r}, this version reads {SCHEMA}: "
+                             "run python -m cost_models.fit")  # fmt: skip
         self.effects: dict[str, list[float]] = data["effects"]
         self.counts: dict[str, int] = data["counts"]
         self.factors: dict[str, float] = data["factors"]

@@ -17,7 +17,7 @@ from specs.errors import ModelFileError
 
 GROUPS = ("conv", "dwconv", "dense", "other")
 Features = dict[str, list[int]]
-"""Group to [MACs, activation elements read and written, weight elements, operators]."""
+"""Group to [MACs, activation elements read and written, weight elements, operators, elements written]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +44,11 @@ def group_of(kind: str) -> str:
 
 def features_of(workload: Workload) -> Features:
     """What the fit sees of a network: element counts, so that any precision follows."""
-    result: Features = {group: [0, 0, 0, 0] for group in GROUPS}
+    result: Features = {group: [0] * 5 for group in GROUPS}
     for op in workload.operators:
         row = result[group_of(op.kind)]
-        touched = sum(workload.tensors[i].elements for i in (*op.inputs, *op.outputs))
-        for column, value in enumerate((op.macs, touched, op.params, 1)):
+        read, written = (sum(workload.tensors[i].elements for i in some) for some in (op.inputs, op.outputs))
+        for column, value in enumerate((op.macs, read + written, op.params, 1, written)):
             row[column] += value
     return result
 
@@ -71,52 +71,14 @@ def write_facts(path: Path, facts: Iterable[Fact]) -> None:
 
 
 def networks_in(folder: Path) -> dict[str, Features]:
-    """Features of every .tflite file and shape-annotated ncnn .param below `folder`, by short name."""
+    """Features of every .tflite and ncnn .param file below `folder`, by short name."""
     found: dict[str, Features] = {}
-    for path in sorted(folder.rglob("*.tflite")):
+    for path in (*sorted(folder.rglob("*.tflite")), *sorted(folder.rglob("*.param"))):
         try:
             found[path.stem.rsplit("__", 1)[-1]] = features_of(read_workload(path))
         except ModelFileError:
             continue  # one unreadable network of a folder is no reason to have none
-    for path in sorted(folder.rglob("*.param")):
-        features = ncnn_features(path.read_text("utf-8", "replace"))
-        if features is not None:
-            found[path.stem.rsplit("__", 1)[-1]] = features
     return found
-
-
-def ncnn_features(text: str) -> Features | None:
-    """Features of an ncnn graph whose layers carry their output shapes (key -23330); None where they do not."""
-    result: Features = {group: [0, 0, 0, 0] for group in GROUPS}
-    sizes: dict[str, int] = {}
-    for line in text.splitlines()[2:]:
-        words = line.split()
-        if len(words) < 4:
-            continue
-        kind, ins, outs = words[0], int(words[2]), int(words[3])
-        inputs, outputs = words[4 : 4 + ins], words[4 + ins : 4 + ins + outs]
-        options = dict(word.split("=", 1) for word in words[4 + ins + outs :] if "=" in word)
-        shape = [int(n) for n in options.get("-23330", "").split(",")[1:] if n]
-        if len(shape) < 4 * outs:
-            return None
-        for index, name in enumerate(outputs):
-            _, width, height, channels = shape[4 * index : 4 * index + 4]
-            sizes[name] = max(1, width) * max(1, height) * max(1, channels)
-        if kind in ("Input", "Split", "Noop", "Dropout"):
-            continue  # Split hands the same buffer on
-        macs = weights = 0
-        if kind in ("Convolution", "ConvolutionDepthWise", "InnerProduct"):
-            weights = int(options.get("2" if kind == "InnerProduct" else "6", "0"))
-            macs = weights * (1 if kind == "InnerProduct" else max(1, shape[1]) * max(1, shape[2]))
-        group = {"Convolution": "conv", "ConvolutionDepthWise": "dwconv", "InnerProduct": "dense"}.get(kind, "other")
-        if kind == "ConvolutionDepthWise" and int(options.get("7", "1")) != int(options.get("0", "0")):
-            group = "conv"  # grouped, not depthwise
-        if kind in ("MultiHeadAttention", "Gemm", "Deconvolution", "DeconvolutionDepthWise", "Reduction"):
-            return None
-        touched = sum(sizes.get(name, 0) for name in (*inputs, *outputs))
-        for column, value in enumerate((macs, touched, weights, 1)):
-            result[group][column] += value
-    return result
 
 
 def facts_in(folder: Path) -> list[Fact]:

@@ -1,14 +1,13 @@
-"""Fits active power to published energies: `python -m cost_models.fit_energy [--measurements DIR] [--out DIR]`.
+"""Fits active power to published energies.
 
 Power of a run is energy by time. Its logarithm, per MHz of clock, is a sum of a chip family's, a chip's, a runtime's on
 the chip and a submission's effect (board revision, supply, firmware) and the network's own noise: a Gaussian process
 whose kernel is those five variances, found by likelihood on a grid. So a network new to a board has the board's power,
-and a board new to a chip the chip's. Without `--measurements` the facts in data/energy_facts.csv are fitted again.
+and a board new to a chip the chip's.
 """
 
 from __future__ import annotations
 
-import argparse
 import csv
 import hashlib
 import json
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 HERE = Path(__file__).parent / "data"
+TABLE = "mlperf_tiny.csv"
 LEVELS = ("family", "chip", "runtime", "board")
 GRID = {"family": (0.5, 0.8, 1.2), "chip": (0.3,), "runtime": (0.05, 0.1, 0.2), "board": (0.05, 0.1, 0.2, 0.3),
         "noise": (0.03, 0.05, 0.08, 0.12)}  # fmt: skip
@@ -70,7 +70,7 @@ def extract(measurements: Path) -> list[Energy]:
         FileNotFoundError: no `mlperf_tiny.csv` in the folder.
     """
     found: dict[tuple[str, str, float, float], Energy] = {}
-    with (measurements / "mlperf_tiny.csv").open(newline="", encoding="utf-8") as file:
+    with (measurements / TABLE).open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             fact = _fact(row)
             if fact is not None:
@@ -165,12 +165,8 @@ def left_out(facts: Sequence[Energy], spread: dict[str, float], fact: Energy, le
     return mean, deviation, (fact.log_power - mean) / deviation
 
 
-def fit_energy(measurements_dir: Path | None = None) -> dict[str, Any]:
-    """Parameters of cost_models.energy: what each chip, and runtime on it, draws while it infers.
-
-    `measurements_dir` is a folder with `mlperf_tiny.csv`; None takes the facts the package carries.
-    """
-    facts = extract(measurements_dir) if measurements_dir is not None else read_facts(HERE / "energy_facts.csv")
+def fit_energy(facts: Sequence[Energy]) -> dict[str, Any]:
+    """Parameters of cost_models.energy: what each chip, and runtime on it, draws while it infers."""
     spread = best_spread(facts)
     width = calibration(facts, spread, "board")
     model = PowerModel(facts, spread)
@@ -211,17 +207,13 @@ def write_facts(facts: Sequence[Energy], path: Path) -> None:
         writer.writerows(asdict(f) for f in facts)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--measurements", type=Path, help="folder of published tables")
-    parser.add_argument("--out", type=Path, default=HERE)
-    options = parser.parse_args()
-    if options.measurements:
-        write_facts(extract(options.measurements), options.out / "energy_facts.csv")
-    text = json.dumps(fit_energy(options.measurements), indent=1)
-    (options.out / "energy.json").write_text(text + "\n", encoding="utf-8")
-    print(text)
+def refit(measurements: Path | None, networks: Path | None, out: Path) -> list[str]:
+    """Write `energy_facts.csv` and `energy.json` below `out`; returns the lines of a report.
 
-
-if __name__ == "__main__":
-    main()
+    From MLPerf Tiny's table where `measurements` has it, else from the facts carried; networks tell nothing more.
+    """
+    there = measurements is not None and (measurements / TABLE).is_file()
+    facts = extract(measurements) if measurements and there else read_facts(HERE / "energy_facts.csv")
+    write_facts(facts, out / "energy_facts.csv")
+    (out / "energy.json").write_text(json.dumps(fit_energy(facts), indent=1) + "\n", encoding="utf-8")
+    return [f"{len(facts)} published energies of {len({f.chip for f in facts})} chips"]

@@ -1,13 +1,10 @@
 """Fits the learned latency model of ncnn on CPUs from published tables, or from the facts the package carries.
 
-    python -m cost_models.fit_learned [--measurements CSV --graphs DIR] [--out DIR]
-
 Deterministic; `data/learned.json` carries the SHA-256 of the facts it was fitted on.
 """
 
 from __future__ import annotations
 
-import argparse
 import csv
 import hashlib
 import json
@@ -77,37 +74,33 @@ def fit_learned(boards: Sequence[str], networks: Sequence[str], work: Array, log
             "work_range": [float(totals.min()), float(totals.max())]}  # fmt: skip
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m cost_models.fit_learned", description=(__doc__ or "").split("\n")[0]
-    )
-    parser.add_argument("--measurements", type=Path, help="ncnn_benchmark.csv (default: the facts carried)")
-    parser.add_argument("--graphs", type=Path, help="folder of .param files")
-    parser.add_argument("--out", type=Path, default=HERE)
-    args = parser.parse_args(argv)
-    args.out.mkdir(parents=True, exist_ok=True)
-    facts, networks = args.out / "ncnn_facts.csv", args.out / "ncnn_networks.json"
-    if args.measurements or args.graphs:
-        if not (args.measurements and args.graphs):
-            parser.error("--measurements and --graphs go together")
-        table = single_thread_table(args.measurements, args.graphs)
-        with facts.open("w", newline="", encoding="utf-8") as file:
+def refit(measurements: Path | None, networks: Path | None, out: Path) -> list[str]:
+    """Write `ncnn_facts.csv`, `ncnn_networks.json` and `learned.json` below `out`; returns the lines of a report.
+
+    `measurements` is a folder with `ncnn_benchmark.csv` and `networks` one with the graphs it names; where either is
+    missing, the facts carried are fitted again.
+    """
+    table_path = measurements / "ncnn_benchmark.csv" if measurements else None
+    if table_path is not None and table_path.is_file() and networks is not None:
+        table = single_thread_table(table_path, networks)
+        with (out / "ncnn_facts.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(("board", "network", "latency_ms", "source"))
             for b, n in np.argwhere(~np.isnan(table.log_ms)):
                 writer.writerow((table.boards[b], table.networks[n], f"{math.exp(table.log_ms[b, n]):.5g}", SOURCE))
         rows = group_work(table.workloads)
         lines = ",\n".join(f"{json.dumps(n)}: {row.tolist()}" for n, row in zip(table.networks, rows, strict=True))
-        networks.write_text(f"{{\n{lines}\n}}\n", "utf-8")
-    folder = args.out if facts.exists() else HERE
+        (out / "ncnn_networks.json").write_text(f"{{\n{lines}\n}}\n", "utf-8")
+    folder = out if (out / "ncnn_facts.csv").exists() else HERE
     boards, names, work, log_ms = carried(folder)
     result = fit_learned(boards, names, work, log_ms)
     digest = hashlib.sha256((folder / "ncnn_facts.csv").read_bytes()).hexdigest()
     body = ",\n".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in {**result, "facts": digest}.items())
-    (args.out / "learned.json").write_text(f"{{\n{body}\n}}\n", "utf-8")
+    (out / "learned.json").write_text(f"{{\n{body}\n}}\n", "utf-8")
     measured = int((~np.isnan(log_ms)).sum())
-    print(f"{measured} facts of {len(boards)} boards and {len(names)} networks; {len(result['chips'])} chips of the")
-    print(f"catalogue; half an interval is {result['width']:.2f} standard deviations")
+    return [f"{measured} latencies of {len(boards)} boards and {len(names)} networks",
+            f"{len(result['chips'])} chips of the catalogue; half an interval is {result['width']:.2f} standard "
+            "deviations"]  # fmt: skip
 
 
 SOURCE = "Tencent/ncnn benchmark/README.md@a4d2ea1d4422"
@@ -124,7 +117,3 @@ def carried(folder: Path) -> tuple[list[str], list[str], Array, Array]:
     for board, network, value in facts:
         log_ms[boards.index(board), names.index(network)] = value
     return boards, names, np.array([rows[name] for name in names], dtype=np.float64), log_ms
-
-
-if __name__ == "__main__":
-    main()

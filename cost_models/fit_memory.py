@@ -1,13 +1,12 @@
-"""Fits what X-CUBE-AI takes beside weights: `python -m cost_models.fit_memory [--measurements DIR --models DIR]`.
+"""Fits what X-CUBE-AI takes beside weights, from ST's published tables or the facts in data/memory_facts.csv.
 
-Without folders the facts carried in data/memory_facts.csv are fitted again. Deterministic, a second. The activations'
+Deterministic, a second. The activations'
 plan is arithmetic (cost_models.stm32); fitted are the margin of operators that write over their input, the tool's
 structures and its code, each with the range that held nine in ten of the networks it had not seen.
 """
 
 from __future__ import annotations
 
-import argparse
 import csv
 import hashlib
 import json
@@ -229,20 +228,15 @@ def write_facts(facts: Sequence[Fact], path: Path) -> None:
         writer.writerows(asdict(f) for f in facts)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--measurements", type=Path, help="folder of published tables")
-    parser.add_argument("--models", type=Path, help="folder of published networks")
-    parser.add_argument("--out", type=Path, default=HERE)
-    options = parser.parse_args()
-    if options.measurements and options.models:
-        facts = extract(options.measurements, options.models)
-        write_facts(facts, options.out / "memory_facts.csv")
-    facts = read_facts(options.out / "memory_facts.csv")
-    text = json.dumps(fit_memory(facts), indent=1)
-    (options.out / "memory.json").write_text(text + "\n", encoding="utf-8")
-    print(text)
+def refit(measurements: Path | None, networks: Path | None, out: Path) -> list[str]:
+    """Write `memory_facts.csv` and `memory.json` below `out`; returns the lines of a report.
 
-
-if __name__ == "__main__":
-    main()
+    From ST's tables and the networks they name where both folders are given and have them, else from the facts
+    carried.
+    """
+    there = measurements is not None and any((measurements / name).is_file() for name in TABLES)
+    facts = extract(measurements, networks) if measurements and networks and there else []
+    facts = facts or read_facts(HERE / "memory_facts.csv")
+    write_facts(facts, out / "memory_facts.csv")
+    (out / "memory.json").write_text(json.dumps(fit_memory(facts), indent=1) + "\n", encoding="utf-8")
+    return [f"{len(facts)} networks with published RAM or flash"]

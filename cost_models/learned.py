@@ -62,7 +62,7 @@ def load() -> Learned:
     """
     data = json.loads((files("cost_models") / "data" / "learned.json").read_text("utf-8"))
     if data.get("schema") != SCHEMA or data.get("groups") != list(GROUPS):
-        raise ValueError("cost_models/data/learned.json is of another version; run python -m cost_models.fit_learned")
+        raise ValueError("cost_models/data/learned.json is of another version; run python -m cost_models.fit")
     chips = {
         name: Posterior(np.array(part["rates"]), np.array(part["covariance"])) for name, part in data["chips"].items()
     }

@@ -77,16 +77,16 @@ def test_work_is_counted_in_the_group_that_does_it():
     assert quantized["int8 winograd"] == work["winograd"]
 
 
-def test_the_shipped_fit_is_that_of_the_shipped_facts(tmp_path, capsys):
+def test_the_shipped_fit_is_that_of_the_shipped_facts(tmp_path):
     data = files("cost_models") / "data"
     for name in ("ncnn_facts.csv", "ncnn_networks.json"):
         (tmp_path / name).write_bytes((data / name).read_bytes())
-    fit_learned.main(["--out", str(tmp_path)])
+    report = fit_learned.refit(None, None, tmp_path)
+    assert "57 boards" in report[0]
     new, shipped = (json.loads((folder / "learned.json").read_text()) for folder in (tmp_path, data))
     assert new["facts"] == shipped["facts"] == hashlib.sha256((data / "ncnn_facts.csv").read_bytes()).hexdigest()
     for chip, part in shipped["chips"].items():
         np.testing.assert_allclose(new["chips"][chip]["rates"], part["rates"], atol=0.01)  # other BLAS, other rounding
-    assert "facts of" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["raspberry-pi-4:ncnn", "stm32h743:tflm", "raspberry-pi-4:litert"])

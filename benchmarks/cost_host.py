@@ -193,10 +193,11 @@ def measure(runtime: str, paths: list[tuple[Case, Path]], file: SampleFile, stat
             missing = [(c.name, p) for c, p in paths if c.precision == precision and (c.name, turn) not in file.samples]
             for start in range(0, len(missing), 10):
                 batch = missing[start : start + 10]
+                calm_ns = file.calm_ns(precision)
                 with tempfile.TemporaryDirectory() as text:
                     reference = Path(text) / f"reference.{suffix}"
                     reference.write_bytes(model_bytes(runtime, design.reference(), precision))
-                    for timing in measure_many(runtime, reference, batch, seconds=SECONDS):
+                    for timing in measure_many(runtime, reference, batch, seconds=SECONDS, calm_ns=calm_ns):
                         file.append(timing, turn)
                         status(
                             Event(f"measure {turn + 1}/{ROUNDS}", timing.id, len(file.samples) / (ROUNDS * len(paths)))

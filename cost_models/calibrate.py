@@ -24,7 +24,7 @@ from cost_models.measurement import Measurement
 from cost_models.workload import Workload
 from specs.chip import Precision
 
-SCHEMA = 1
+SCHEMA = 2
 COVERAGE = 0.9
 FOLDS = 8
 NOISE = 0.04

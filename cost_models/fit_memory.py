@@ -32,6 +32,8 @@ NUMBERS = ("plan_bytes", "layers", "weighted", "kernels", "channels", "weight_by
 QUANTILES = (0.05, 0.95)
 SLACK = 1.02
 """Rounding of the published figures, which are whole KiB."""
+GENERATIONS = ("7", "10")
+"""Releases of X-CUBE-AI the tables are of: 7 and 8 in 2023, 10 in 2025; the last is what a new project gets."""
 TABLES = ("stm32_modelzoo_2023.csv", "stm32_modelzoo_2025_partial.csv")
 FAMILIES = ("miniresnet", "gmp", "ign", "svc", "fdmobilenet", "mobilenet_v1", "mobilenet_v2", "squeezenet", "stmnist",
             "resnet")  # fmt: skip
@@ -144,15 +146,20 @@ def held_out(facts: Sequence[Fact], predict: Callable[[Sequence[Fact], Fact], fl
 
 
 def _fit_activations(facts: Sequence[Fact]) -> dict[str, Any]:
-    overlaid = [f for f in facts if f.overlaid]
     exact = [f for f in facts if not f.overlaid]
-    # the tool's releases differ: the later one keeps its tensors in several memories, which costs up to 80 % more
-    first = [f for f in overlaid if "2023" in f.source]
-    margin = _margin(first)
-    late = held_out(overlaid, lambda others, f: _margin([o for o in others if "2023" in o.source]) * f.plan_bytes,
-                    lambda f: f.activations)  # fmt: skip
-    early = held_out(exact, lambda _, f: f.plan_bytes, lambda f: f.activations)
-    return {"overlay": margin, "overlaid": _range(late, overlaid, 1.25), "exact": _range(early, exact, 1.1)}
+    found = held_out(exact, lambda _, f: f.plan_bytes, lambda f: f.activations)
+    # the tool has releases: the later ones spread their tensors over several memories, which costs up to 80 % more
+    overlay, ranges = {}, {}
+    for name in GENERATIONS:
+        rows = [f for f in facts if f.overlaid and generation(f) == name]
+        ratios = held_out(rows, lambda others, f: _margin(others) * f.plan_bytes, lambda f: f.activations)
+        overlay[name], ranges[name] = _margin(rows), _range(ratios, rows, 1.25)
+    return {"overlay": overlay, "overlaid": ranges, "exact": _range(found, exact, 1.1)}
+
+
+def generation(fact: Fact) -> str:
+    """The releases of the tool a fact is of."""
+    return "7" if "2023" in fact.source else "10"
 
 
 def _margin(facts: Sequence[Fact]) -> float:
@@ -189,7 +196,7 @@ def predicted(model: dict[str, Any], fact: Fact) -> tuple[tuple[float, float, fl
     part = model["activations"]
     value, ends = fact.plan_bytes * 1.0, part["exact"]
     if fact.overlaid:
-        value, ends = value * part["overlay"], part["overlaid"]
+        value, ends = value * part["overlay"][generation(fact)], part["overlaid"][generation(fact)]
     own, code = (linear(model[what][group], fact) for what in TERMS)
     own_ends, code_ends = (model[what][group]["range"] for what in TERMS)
     low, high = (value * end + own * own_end for end, own_end in zip(ends, own_ends, strict=True))

@@ -27,6 +27,8 @@ NEAR = {
     "activation:tanh": "activation:sigmoid", "activation:gelu": "activation:tanh",
 }  # fmt: skip
 """The group whose rates stand in for one that was not measured."""
+ALONE = 2.0
+"""Distance between a kernel timed alone and the same inside a network, before its scale is tuned."""
 LEAST = 6
 """Kernels of a group needed to fit it alone."""
 MAX_POINTS = 400
@@ -93,7 +95,7 @@ class Group:
         base = terms @ self.rates
         if not len(self.points):
             return base
-        z = (np.clip(features, self.low - 0.7, self.high + 0.7) - self.centre) / self.width
+        z = (_in_network(np.clip(features, self.low - 0.7, self.high + 0.7)) - self.centre) / self.width
         return base * np.exp(np.clip(_rbf(z, self.points) @ self.alpha, -1.2, 1.2))
 
 
@@ -145,8 +147,8 @@ def fit_kernel_model(
 ) -> KernelModel:
     """Fit the groups to measured kernels; length scales are those of `tuned` where it has the group.
 
-    Kernels whose source is one of `networks` were timed inside one. Where a kind that multiplies was timed alone as
-    well, that is what its group is fitted to: profiling disturbs the caches that such kernels live in.
+    Kernels whose source is one of `networks` were timed inside one, and that is what is predicted. Those timed alone
+    find their data in the caches: they tell of the others as far as the two go together (feature `alone`).
     """
     kinds, rows, us = times.kinds, times.rows, times.us
     labels = np.array(kinds)
@@ -154,32 +156,35 @@ def fit_kernel_model(
     groups: dict[str, Group] = {}
     for kind in sorted(set(kinds)):
         where = labels == kind
-        if kind in MULTIPLYING and (where & ~inside).sum() >= LEAST:
-            where &= ~inside
         if where.sum() >= LEAST:
             known = tuned.groups.get(kind) if tuned is not None else None
-            groups[kind] = _fit(kind, *_distinct(rows[where], us[where]), known)
+            groups[kind] = _fit(kind, *_distinct(rows[where], us[where], ~inside[where]), known)
     many = np.isin(labels, MULTIPLYING)
     for name, where in (("*macs", many), ("*moves", ~many)):
         if where.sum() >= LEAST:
-            groups[name] = _fit(
-                "conv" if name == "*macs" else "add", *_distinct(rows[where], us[where]), None, corrected=False
-            )
+            groups[name] = _fit("conv" if name == "*macs" else "add",
+                                *_distinct(rows[where], us[where], ~inside[where]), None, corrected=False)  # fmt: skip
     return KernelModel(groups)
 
 
-def _distinct(rows: Array, us: Array) -> tuple[Array, Array]:
-    """Equal kernels once, at the geometric mean of their times."""
-    unique, inverse = np.unique(rows, axis=0, return_inverse=True)
+def _in_network(features: Array) -> Array:
+    """With the feature `alone`, at its value inside a network."""
+    return np.column_stack([features, np.zeros(len(features))])
+
+
+def _distinct(rows: Array, us: Array, alone: NDArray[np.bool_]) -> tuple[Array, Array, Array]:
+    """Equal kernels once, at the geometric mean of their times, and which were timed alone (0 or 1)."""
+    unique, inverse = np.unique(np.column_stack([rows, alone]), axis=0, return_inverse=True)
     inverse = inverse.ravel()
     sums = np.bincount(inverse, np.log(us))
-    return unique, np.exp(sums / np.bincount(inverse))
+    return unique[:, :-1], np.exp(sums / np.bincount(inverse)), unique[:, -1]
 
 
-def _fit(kind: str, rows: Array, us: Array, tuned: Group | None, *, corrected: bool = True) -> Group:
+def _fit(kind: str, rows: Array, us: Array, alone: Array, tuned: Group | None, *, corrected: bool = True) -> Group:
     from scipy.optimize import nnls
 
     terms, features = terms_of(kind, rows), features_of(rows)
+    many = np.column_stack([features, ALONE * alone])
     weight = 1 / (us + SMALL_US)
     scale = np.maximum(np.abs(terms * weight[:, None]).max(axis=0), 1e-12)
     # a little of every rate costs a little: terms that say the same share the time
@@ -194,14 +199,14 @@ def _fit(kind: str, rows: Array, us: Array, tuned: Group | None, *, corrected: b
     base = np.maximum(terms @ rates, 1e-3)
     residual = np.log(us / base)
     low, high = features.min(axis=0), features.max(axis=0)
-    empty = np.zeros((0, features.shape[1]))
+    empty = np.zeros((0, many.shape[1]))
     spread = float(np.median(np.abs(residual)))
-    plain = Group(rates, np.zeros(features.shape[1]), np.ones(features.shape[1]), empty, np.zeros(0), 0.0, low, high,
+    plain = Group(rates, np.zeros(many.shape[1]), np.ones(many.shape[1]), empty, np.zeros(0), 0.0, low, high,
                   len(us), spread)  # fmt: skip
     if not corrected or len(us) < 2 * LEAST:
         return plain
-    centre = features.mean(axis=0)
-    z = features - centre
+    centre = many.mean(axis=0)
+    z = many - centre
     if len(z) > MAX_POINTS:
         z, residual = _thinned(z, residual)
     if tuned is not None and len(tuned.alpha):
@@ -211,7 +216,7 @@ def _fit(kind: str, rows: Array, us: Array, tuned: Group | None, *, corrected: b
     z = z / width
     sound = _sound(z, residual, noise)
     if tuned is None and not sound.all() and len(z) == len(us):
-        return _fit(kind, rows[sound], us[sound], None)
+        return _fit(kind, rows[sound], us[sound], alone[sound], None)
     z, residual = z[sound], residual[sound]
     inverse = np.linalg.inv(_rbf(z, z) * SIGNAL + noise**2 * np.eye(len(z)))
     alpha = inverse @ residual

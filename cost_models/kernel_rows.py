@@ -12,10 +12,14 @@ from numpy.typing import NDArray
 from cost_models.workload import Operator, Workload
 
 COLUMNS = ("macs", "inputs", "others", "outputs", "weight_bytes", "inner", "outer", "groups", "height", "width",
-           "stride", "positions", "columns", "bits")  # fmt: skip
+           "stride", "positions", "columns", "bits", "passed", "around")  # fmt: skip
 """Numbers of a kernel: multiplications; elements of its first input, of further inputs, of its output; bytes of
 weights; input channels a group, output channels, groups; kernel extent; stride; output positions and how many of them
-are in a row; bits an element."""
+are in a row; bits an element; output elements that pass through a function fused into the kernel, weighted by PASS;
+bytes of weights and activations that the whole network passes through the caches between two runs of the kernel."""
+PASS = {"hard-swish": 1.0, "hard-sigmoid": 1.0, "leakyrelu": 1.0, "relu6": 0.5, "relu": 0.0}
+"""What a fused function costs an element, in those of a hard-swish; what is not named takes exponentials."""
+EXPONENTIAL = 4.0
 COLUMN = {name: i for i, name in enumerate(COLUMNS)}
 FUNCTION = {
     "logistic": "sigmoid", "hardswish": "hard-swish", "hard_swish": "hard-swish", "hardsigmoid": "hard-sigmoid",
@@ -38,6 +42,16 @@ class Kernels:
     @property
     def rows(self) -> NDArray[np.float64]:
         return np.array(self.values, dtype=np.float64).reshape(-1, len(COLUMNS))
+
+    def surround(self, start: int, around: float) -> None:
+        """Complete the kernels from `start` on, those of one network."""
+        self.values[start:] = [(*values, around) for values in self.values[start:]]
+
+    def fuse(self, at: int, function: str) -> None:
+        """A function computed in kernel `at`, in a pass over what it wrote."""
+        values = list(self.values[at])
+        values[COLUMN["passed"]] += PASS.get(function, EXPONENTIAL) * values[COLUMN["outputs"]]
+        self.values[at] = tuple(values)
 
     def add(self, owner: int, kind: str, name: str, values: tuple[float, ...]) -> None:
         self.kind.append(kind)
@@ -119,7 +133,7 @@ class Lowering:
         bits = max((tensors[i].bits for i in (*op.inputs, *op.outputs)), default=32)
         self.found.add(self.owner, kind, op.name, (
             op.macs, ins[0] if ins else 0, sum(ins[1:]), out, op.weight_bytes, max(1, inner), outer, groups, kernel[0],
-            kernel[-1], max(op.stride, default=1), out // max(1, outer), last[-2] if len(last) > 1 else 1, bits,
+            kernel[-1], max(op.stride, default=1), out // max(1, outer), last[-2] if len(last) > 1 else 1, bits, 0.0,
         ))  # fmt: skip
 
     def _single(self, kind: str, name: str, source: int, result: int) -> None:
@@ -129,5 +143,5 @@ class Lowering:
         channels = self._channels(result)
         self.found.add(self.owner, kind, name, (
             0, inputs, 0, outputs, 0, self._channels(source), channels, 1, 1, 1, 1, outputs // max(1, channels), 1,
-            tensors[source].bits,
+            tensors[source].bits, 0.0,
         ))  # fmt: skip

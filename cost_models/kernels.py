@@ -21,8 +21,10 @@ def lower(workloads: Sequence[Workload], style: Style) -> Kernels:
     """The kernels of each workload in the order they run."""
     found = Kernels()
     for i, workload in enumerate(workloads):
+        start = len(found.values)
         if style == "direct":
             Lowering(workload, found, i).run()
         else:
             OnnxRuntimeLowering(workload, style, found, i).run()
+        found.surround(start, float(workload.weight_bytes + sum(workload.tensor_bytes)))
     return found

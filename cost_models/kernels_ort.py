@@ -70,10 +70,11 @@ class OnnxRuntimeLowering(Lowering):
         own = function(op) if op.kind == "activation" else FUNCTION.get(op.activation.lower(), op.activation.lower())
         self._emit(kind, op)
         if op.kind in ("conv", "dwconv", "dense"):
-            if own not in ("", "none", "relu") and (own != "relu6" or own not in fuses):
-                # fused, but computed in a pass of its own over the output: what it takes is the same
+            if own in fuses:
+                self.found.fuse(-1, own)
+            elif own not in ("", "none"):
                 self._single(f"activation:{own}", op.name, op.outputs[0], op.outputs[0])
-            elif own in ("", "none"):
+            else:
                 self._follow(k, op, fuses)
 
     def _follow(self, k: int, op: Operator, fuses: tuple[str, ...]) -> None:
@@ -84,8 +85,7 @@ class OnnxRuntimeLowering(Lowering):
         if follower.kind == "activation" and function(follower) in fuses and not self._is_silu(follower):
             self.done.add(after)
             self.found.also[-1] = follower.name
-            if function(follower) not in ("relu", "relu6"):
-                self._single(f"activation:{function(follower)}", follower.name, op.outputs[0], op.outputs[0])
+            self.found.fuse(-1, function(follower))
             self.alias[follower.outputs[0]] = op.outputs[0]
             self.writer[follower.outputs[0]] = k
 

@@ -76,7 +76,8 @@ def _take(runtime: str, batch: list[Item], file: SampleFile, turn: int, listener
             path.write_bytes(model_bytes(runtime, item.graph, item.precision, bare=item.role == "kernel"))
             paths.append((item.id, path))
         families = {item.id: f"{item.family} {item.precision}" for item in batch}
-        timings = measure_many(runtime, reference, paths, seconds=seconds, profile_s=profile_s)
+        calm_ns = file.calm_ns(batch[0].precision)
+        timings = measure_many(runtime, reference, paths, seconds=seconds, profile_s=profile_s, calm_ns=calm_ns)
         for timing in timings:
             file.append(timing, turn)
             listener(Event("calibrate", families[timing.id], len(file.samples) / max(1, total)))

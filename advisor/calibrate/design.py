@@ -24,7 +24,9 @@ MAX_MACS = 1e9
 """Beyond this one network takes more of the time than it tells."""
 POOL = 10
 """Networks drawn for each chosen one, which are then taken evenly from small to large."""
-KERNELS = 400
+KERNELS = 480
+NARROW = 16
+"""Channels of the input that fill no block of an instruction set: such convolutions take another path."""
 RAGGED_SHARE = 0.4
 """Convolutions given channels that fill no vector: pruned networks have them, published ones seldom."""
 
@@ -106,8 +108,9 @@ def _ragged(graph: Graph, rng: Random) -> Graph:
     return _single(changed, [(*shape[:-1], inner)])
 
 
-WEIGHT = {"conv1": 12.0, "conv": 10.0, "first": 4.0, "grouped": 4.0, "depthwise 0": 7.0, "depthwise 1": 5.0,
-          "depthwise 3": 4.0, "dense": 4.0, "global-pool": 1.5, "add": 1.5, "mul": 1.5}  # fmt: skip
+WEIGHT = {"conv1": 12.0, "conv": 10.0, "first": 4.0, "narrow": 8.0, "grouped": 4.0, "depthwise 0": 7.0,
+          "depthwise 1": 5.0, "depthwise 3": 4.0, "dense": 4.0, "global-pool": 1.5, "add": 1.5, "mul": 1.5, "mean": 3.0,
+          "slice": 1.5, "concat": 1.5}  # fmt: skip
 """Shares of kernel measurements by group; what is not named has 1."""
 
 
@@ -169,6 +172,8 @@ def _group(graph: Graph) -> str:
         return f"{op.kind} {op.act}" if op.kind == "act" else op.kind
     if channels <= 3:
         return "first"
+    if op.groups == 1 and channels < NARROW:
+        return "narrow"
     if op.groups == channels:
         return f"depthwise {op.kernel[0] * op.kernel[1] // 16}"
     return "grouped" if op.groups > 1 else "conv1" if op.kernel == (1, 1) else "conv"
@@ -207,5 +212,6 @@ def _extra(rng: Random) -> list[tuple[Op, list[Shape]]]:
         shape = (rng.choice((7, 14, 28, 56)), rng.choice((7, 14, 28, 56)), rng.choice((16, 40, 96, 192)))
         found.append((Op("", "pad", ("x",)), [shape]))
         found.append((Op("", "global-pool", ("x",), factor=2), [shape]))
+        found.append((Op("", "mean", ("x",)), [shape]))
         found.append((Op("", "transpose", ("x",)), [shape]))
     return found

@@ -14,16 +14,16 @@ from advisor.calibrate.match import kernel_times, style_of
 from advisor.calibrate.samples import SampleFile
 from advisor.measure.many import Timing
 from cost_models.calibrate import Calibration, fit_calibration
-from cost_models.kernel_model import MULTIPLYING, KernelTimes
+from cost_models.kernel_model import KernelTimes
 from cost_models.kernels import COLUMN, Style, lower
 from cost_models.measurement import Measurement
 from cost_models.workload import Workload
 from specs.chip import Precision
 
-LEAST_US = 0.2
+LEAST_US = 0.1
 """No kernel is taken for quicker: what profiling adds to each is known to about that."""
-CALL_QUANTILE = 0.2
-"""Of what networks take beyond their nodes: the call itself, where profiling does not cool the caches."""
+QUICK_US = 5.0
+"""Latency from which on an error counts by its share."""
 TRUSTED = 1.8
 """Latency over the sum of the nodes beyond which one of the two was disturbed."""
 
@@ -95,16 +95,13 @@ def _profiled(items: Sequence[Item], workloads: Mapping[str, Workload], style: S
     if not timings:
         return None
     per_node = {item.id: [n[2] * level / t.reference_ns for n in t.nodes] for item, t in timings}
-    added = float(np.quantile(np.concatenate(list(per_node.values())), 0.02)) - LEAST_US
     alone: list[KernelTimes] = []
     inside: list[KernelTimes] = []
     latency = {
         item.id: (kernel_ms if item.role == "kernel" else network_ms)(file.of(item.id), level) * 1e3
         for item, _ in timings
     }
-    call = float(
-        np.quantile([latency[i] - max(0.0, sum(us) - added * len(us)) for i, us in per_node.items()], CALL_QUANTILE)
-    )
+    call, added = _overheads(per_node, latency)
     for item, timing in timings:
         whole = sum(max(LEAST_US, node[2] * level / timing.reference_ns - added) for node in timing.nodes)
         times = kernel_times(workloads[item.id], style, timing.nodes)
@@ -115,8 +112,25 @@ def _profiled(items: Sequence[Item], workloads: Mapping[str, Workload], style: S
         (alone if item.role == "kernel" else inside).append(KernelTimes(times.kinds, times.rows, us, times.source))
     if not alone:
         return KernelTimes.joined(inside)
-    told = KernelTimes.joined(alone).of_kinds(MULTIPLYING)
-    return KernelTimes.joined([told, *inside])
+    return KernelTimes.joined([*alone, *inside])
+
+
+def _overheads(per_node: Mapping[str, list[float]], latency: Mapping[str, float]) -> tuple[float, float]:
+    """µs of a call that no node accounts for, and µs that profiling adds to every node.
+
+    What the nodes take together is the latency, less the call, plus what profiling added to each: a line over the
+    number of nodes, told best by quick files.
+    """
+    count = np.array([len(us) for us in per_node.values()], float)
+    excess = np.array([sum(us) - latency[i] for i, us in per_node.items()])
+    trust = 1 / (np.array([latency[i] for i in per_node]) + QUICK_US)
+    design = np.column_stack([np.ones(len(count)), count])
+    weight = trust
+    for _ in range(5):
+        call, added = np.linalg.lstsq(design * weight[:, None], excess * weight, rcond=None)[0]
+        error = np.abs(excess - call - added * count) * trust
+        weight = trust * np.sqrt(np.minimum(1, 1.5 * np.median(error) / np.maximum(error, 1e-12)))
+    return max(0.0, float(-call)), max(0.0, float(added))
 
 
 def _single(items: Sequence[Item], workloads: Mapping[str, Workload], style: Style, file: SampleFile,

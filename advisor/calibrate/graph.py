@@ -20,10 +20,11 @@ FUSED = ("", "relu", "relu6")
 @dataclass(frozen=True, slots=True)
 class Op:
     """One operator. `kind`: conv, dense, max-pool, avg-pool, global-pool, add, mul, act, softmax, norm, heads, merge,
-    scores, mix, tokens, flatten, concat, resize, pad, transpose.
+    scores, mix, tokens, flatten, concat, slice, resize, pad, transpose, mean (a global pool as a reduction).
 
     `act` is fused for conv, dense and add (one of FUSED) and names the function for `act`. `groups` equal to the input
-    channels is a depthwise convolution. `factor` is the heads of attention or the scale of `resize`.
+    channels is a depthwise convolution. `factor` is the heads of attention, the scale of `resize` or the first channel
+    of a `slice` of `out` channels.
     """
 
     name: str
@@ -102,7 +103,7 @@ class Sketch:
 
     def squeeze_excite(self, out: int, act: str = "relu", gate: str = "sigmoid") -> str:
         source, channels = self.last, self.channels
-        self.add_op("global-pool", factor=2)
+        self.add_op("mean")
         self.conv(out, act=act)
         self.conv(channels, act=gate)
         return self.add_op("mul", source, self.last)
@@ -177,9 +178,9 @@ def _shape(op: Op, inputs: list[Shape]) -> Shape:
     if op.kind in ("conv", "max-pool", "avg-pool"):
         channels = op.out if op.kind == "conv" else first[-1]
         return (ceil(first[0] / op.stride), ceil(first[1] / op.stride), channels)
-    if op.kind == "global-pool":
+    if op.kind in ("global-pool", "mean"):
         return (1, 1, first[-1])
-    if op.kind == "dense":
+    if op.kind in ("dense", "slice"):
         return (*first[:-1], op.out)
     if op.kind == "flatten":
         return (prod(first),)

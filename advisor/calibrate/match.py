@@ -8,9 +8,10 @@ from math import prod
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cost_models.kernel_model import KernelTimes
-from cost_models.kernels import COLUMNS, Kernels, Style, lower
+from cost_models.kernels import COLUMN, COLUMNS, Kernels, Style, lower
 from cost_models.workload import Workload
 
 _DECORATION = re.compile(r"(_nchwc)|(_token_\d+)|(^fused )|(/\w+Fusion/?)")
@@ -67,6 +68,7 @@ def kernel_times(workload: Workload, style: Style, nodes: Sequence[Node]) -> Ker
             place is None
             or place in taken
             or _class(kernels.kind[place]) != _CLASS.get(node[1], _class(kernels.kind[place]))
+            or not _fits(node, kernels.rows[place])
         ):
             left.append(node)
         else:
@@ -91,12 +93,20 @@ def _by_kind(kernels: Kernels, left: list[Node], taken: dict[int, float]) -> Non
             if not exact and len(free) != len(some):
                 continue
             for node in some:
-                size = prod(node[4][0]) if node[4] else 0
-                fits = [i for i in free if not exact or rows[i, COLUMNS.index("outputs")] == size]
+                fits = [i for i in free if not exact or _fits(node, rows[i])]
                 if fits:
                     taken[fits[0]] = node[2]
                     free.remove(fits[0])
                     left.remove(node)
+
+
+def _fits(node: Node, row: NDArray[np.float64]) -> bool:
+    """Whether a node writes as much as a kernel, and has its weights: fusion gives one the name of another."""
+    if node[4] and prod(node[4][0]) != row[COLUMN["outputs"]]:
+        return False
+    weights: tuple[int, ...] = tuple(node[3][1]) if node[1] in ("Conv", "FusedConv") and len(node[3]) > 1 else ()
+    window = (row[COLUMN["height"]], row[COLUMN["width"]])
+    return len(weights) != 4 or (weights[1] == row[COLUMN["inner"]] and tuple(weights[2:]) == window)
 
 
 def _class(kind: str) -> str:

@@ -90,7 +90,7 @@ def bottleneck(rng: Random, size: int, *, grouped: bool) -> Graph:
     for i in range(rng.choice((2, 3, 4, 4))):
         for j in range(rng.choice((1, 2, 3))):
             source, stride = s.last, 2 if not j else 1
-            middle = group * rng.choice((2, 3, 4)) * 2 ** min(i, 2) if grouped else rng.choice((16, 24, 32)) * 2**i
+            middle = group * rng.choice((2, 3, 4)) * 2 ** min(i, 2) if grouped else rng.choice((16, 24, 32, 64)) * 2**i
             out = middle if grouped else middle * 4
             s.conv(middle)
             s.conv(middle, 3, stride, groups=middle // group if grouped else 1)
@@ -142,6 +142,47 @@ def concatenated(rng: Random, size: int) -> Graph:
         s.add_op("resize", factor=2)
         s.conv(rng.choice((16, 32)), 3, act=act)
     return s.head(10)
+
+
+def split(rng: Random, size: int) -> Graph:
+    """Channels computed in parts: depthwise kernels of several sizes, or half of the channels made of the others."""
+    s = Sketch("split", (size, size, 3))
+    ghost, act = rng.random() < 0.5, rng.choice(("relu", "relu", "silu"))
+    width = rng.choice((0.5, 0.75, 1.0))
+    s.conv(16, 3, 2, act)
+    for i, channels in enumerate((24, 40, 80, 112)[: rng.choice((3, 4))]):
+        for j in range(rng.choice((1, 2, 3))):
+            source, out = s.last, _round(channels * width)
+            middle = _round(s.channels * rng.choice((3, 4, 6))) // 2 * 2
+            stride = 2 if j == 0 and i < 4 else 1
+            if ghost:
+                _ghost(s, middle, act)
+                if stride > 1:
+                    s.dwconv(3, stride, "")
+                if rng.random() < 0.4:
+                    s.squeeze_excite(_round(s.channels / 4), "relu", "hard-sigmoid")
+                _ghost(s, out, "")
+            else:
+                whole, count = s.conv(middle, act=act), rng.choice((2, 3, 4))
+                each = middle // count
+                parts = []
+                for k in range(count):
+                    s.add_op("slice", whole, out=each if k else middle - each * (count - 1),
+                             factor=middle - each * (count - k) if k else 0)  # fmt: skip
+                    parts.append(s.dwconv(3 + 2 * k, stride, ""))
+                s.add_op("concat", *parts)
+                s.act(act)
+                s.conv(out, act="")
+            if s.shape(source) == s.shape():
+                s.join(source, s.last)
+    s.conv(rng.choice((320, 640, 960)), act=act)
+    return s.head(rng.choice((10, 1000)))
+
+
+def _ghost(s: Sketch, out: int, act: str) -> str:
+    first = s.conv(out // 2, act=act)
+    s.add_op("concat", first, s.dwconv(3, 1, act))
+    return s.add_op("slice", out=out // 2 * 2, factor=0)
 
 
 def modern(rng: Random, size: int) -> Graph:
@@ -211,6 +252,7 @@ def generic(rng: Random) -> dict[str, Callable[[], Graph]]:
         "plain": lambda: plain(rng, rng.choice(SMALL)),
         "dense": lambda: autoencoder(rng, 0),
         "concatenated": lambda: concatenated(rng, size()),
+        "split": lambda: split(rng, size()),
         "modern": lambda: modern(rng, size()),
         "transformer": lambda: transformer(rng, size()),
     }

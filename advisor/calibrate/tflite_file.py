@@ -181,9 +181,18 @@ class _Writer:
 
     def _global_pool(self, op: Op, x: list[int], out: int) -> None:
         if op.factor > 1:  # as exporters of other frameworks write it
-            self.operator("MEAN", [*x, self.indices([1, 2])], out, "ReducerOptions", keepDims=True)
+            self._mean(op, x, out)
             return
         self._pool("AVERAGE_POOL_2D", op, x, out, self.shapes[op.inputs[0]][:2], 1, 1)
+
+    def _mean(self, op: Op, x: list[int], out: int) -> None:
+        self.operator("MEAN", [*x, self.indices([1, 2])], out, "ReducerOptions", keepDims=True)
+
+    def _slice(self, op: Op, x: list[int], out: int) -> None:
+        self.tensors[out].quantization = self.tensors[x[0]].quantization
+        shape = self.shapes[op.name]
+        self.operator("SLICE", [*x, self.indices([0] * len(shape) + [op.factor]), self.indices([1, *shape])], out,
+                      "SliceOptions")  # fmt: skip
 
     def _add(self, op: Op, x: list[int], out: int) -> None:
         self.operator("ADD", x, out, "AddOptions", fusedActivationFunction=_FUSED[op.act])

@@ -19,7 +19,8 @@ class Timing:
     """One file timed beside the reference model. `ratio`: its time over the reference's, block by block.
 
     `nodes`: (name, operator, µs, input shapes, output shapes) where the runtime tells; µs at the reference's usual
-    speed in that process. `error` is set where the runtime refused the file.
+    speed in that process; `calm`: the share of blocks that nothing disturbed. `error` is set where the runtime refused
+    the file.
     """
 
     id: str
@@ -30,11 +31,14 @@ class Timing:
     version: str = ""
     nodes: tuple[tuple[Any, ...], ...] = ()
     error: str = ""
+    calm: float = 1.0
 
 
 def measure_many(runtime: str, reference: Path, items: Sequence[tuple[str, Path]], *, seconds: float,
-                 profile_s: float = 0.0) -> Iterator[Timing]:  # fmt: skip
+                 profile_s: float = 0.0, calm_ns: float | None = None) -> Iterator[Timing]:  # fmt: skip
     """Time the files in one fresh process pinned to one core, in order; closing the iterator ends the process.
+
+    `calm_ns`: what the reference takes on the undisturbed machine, where that is known.
 
     Raises:
         ToolchainError: the process died; the timings before stay valid.
@@ -43,6 +47,7 @@ def measure_many(runtime: str, reference: Path, items: Sequence[tuple[str, Path]
         "runtime": runtime,
         "cpu": last_cpu(),
         "reference": str(reference),
+        "calm_ns": calm_ns,
         "items": [{"id": id, "path": str(path), "seconds": seconds, "profile_s": profile_s} for id, path in items],
     }
     process = subprocess.Popen([sys.executable, "-m", "advisor.measure.series"], stdin=subprocess.PIPE, text=True,
@@ -73,4 +78,4 @@ def _timing(answer: dict[str, Any]) -> Timing:
         return Timing(answer["id"], error=answer["error"])
     nodes = tuple((str(n), str(op), float(us), ins, outs) for n, op, us, ins, outs in answer.get("nodes", ()))
     return Timing(answer["id"], answer["ratio"], answer["spread"], answer["wall_ns"], answer["reference_ns"],
-                  answer["version"], nodes)  # fmt: skip
+                  answer["version"], nodes, calm=answer["calm"])  # fmt: skip

@@ -2,10 +2,13 @@
 
 On a shared machine the absolute time of one model moves by half within minutes, but its ratio to a reference model of
 the same runtime and precision, taken block by block, stays within a percent or two. So every answer carries both.
+Other work on the machine slows some models more than others, which no ratio takes out: blocks beside which the
+reference was slower than it can be are waited out, for as long as PATIENCE allows.
 
 Reads a JSON job on standard input, writes one JSON line an item on standard output as it comes:
-job    {"runtime", "cpu", "reference", "items": [{"id", "path", "seconds", "profile_s"}]}
-answer {"id", "ratio", "spread", "wall_ns", "reference_ns", "blocks", "version", "nodes"} or {"id", "error"}
+job    {"runtime", "cpu", "reference", "calm_ns", "items": [{"id", "path", "seconds", "profile_s"}]}
+answer {"id", "ratio", "spread", "wall_ns", "reference_ns", "blocks", "calm", "version", "nodes"} or {"id", "error"}
+`calm_ns`: what the reference takes on the undisturbed machine, as far as known; `calm`: share of blocks taken so.
 `ratio`: median over blocks of the model's median over its neighbouring references' median. `wall_ns`: median.
 `nodes`: [[name, operator, µs, [[input shape]…], [[output shape]…]]] of runtimes that tell (onnxruntime).
 """
@@ -26,6 +29,10 @@ from advisor.measure.worker import open_model
 BLOCK_NS = 6_000_000
 REFERENCE_NS = 2_500_000
 MIN_BLOCKS = 5
+CALM = 1.12
+"""The reference's time over its quickest up to which a block counts as undisturbed."""
+PATIENCE = 4.0
+"""How many times its own time an item may take until it was undisturbed for long enough."""
 MIN_PROFILED, MAX_PROFILED = 8, 400
 """Profiled inferences: the more, the longer their events take to write and read."""
 
@@ -38,10 +45,11 @@ def main() -> None:
         os.sched_setaffinity(0, {job["cpu"]})
     reference = open_model(job["runtime"], job["reference"])[0]
     _warm(reference, 0.2)
+    beside = Reference(reference, job.get("calm_ns") or float("inf"))
     with os.fdopen(answers, "w") as out:
         for item in job["items"]:
             try:
-                answer = _measured(job["runtime"], item, reference)
+                answer = _measured(job["runtime"], item, beside)
             except Exception as error:  # whatever the runtime raises is the item's outcome
                 first = str(error).strip().split("\n")[0]
                 answer = {"error": f"{type(error).__name__}: {first}"[:300]}
@@ -49,10 +57,22 @@ def main() -> None:
             out.flush()
 
 
-def _measured(runtime: str, item: dict[str, Any], reference: Callable[[], Any]) -> dict[str, Any]:
+class Reference:
+    """The model that every other is timed beside. `calm_ns`: its quickest block so far."""
+
+    def __init__(self, run: Callable[[], Any], calm_ns: float) -> None:
+        self.run, self.calm_ns = run, calm_ns
+
+    def block(self) -> float:
+        taken = _block(self.run, REFERENCE_NS)
+        self.calm_ns = min(self.calm_ns, taken)
+        return taken
+
+
+def _measured(runtime: str, item: dict[str, Any], reference: Reference) -> dict[str, Any]:
     run, _, version = open_model(runtime, item["path"])
     _warm(run, min(0.25, item["seconds"]))
-    blocks = _blocks(run, reference, item["seconds"])
+    blocks, calm = _blocks(run, reference, item["seconds"])
     ratios = sorted(model / beside for model, beside in blocks)
     answer: dict[str, Any] = {
         "ratio": statistics.median(ratios),
@@ -60,6 +80,7 @@ def _measured(runtime: str, item: dict[str, Any], reference: Callable[[], Any]) 
         "wall_ns": statistics.median(model for model, _ in blocks),
         "reference_ns": statistics.median(beside for _, beside in blocks),
         "blocks": len(blocks),
+        "calm": calm,
         "version": version,
     }
     if item.get("profile_s") and runtime == "onnxruntime":
@@ -68,17 +89,26 @@ def _measured(runtime: str, item: dict[str, Any], reference: Callable[[], Any]) 
     return answer
 
 
-def _blocks(run: Callable[[], Any], reference: Callable[[], Any], seconds: float) -> list[tuple[float, float]]:
-    """(model, reference) medians in ns, block by block; the reference's is the mean of the two around the block."""
-    found: list[tuple[float, float]] = []
-    before = _block(reference, REFERENCE_NS)
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(found) < MIN_BLOCKS:
+def _blocks(run: Callable[[], Any], reference: Reference, seconds: float) -> tuple[list[tuple[float, float]], float]:
+    """(model, reference) medians in ns, block by block, and the share of blocks that were undisturbed.
+
+    The reference's is the mean of the two around the block. Undisturbed blocks alone where they are enough.
+    """
+    found: list[tuple[float, float, float]] = []  # model, reference, the slower of the two references
+    before = reference.block()
+    clock = time.perf_counter
+    begun = last = clock()
+    calm_s = 0.0
+    while len(found) < MIN_BLOCKS or (calm_s < seconds and last - begun < PATIENCE * seconds):
         model = _block(run, BLOCK_NS)
-        after = _block(reference, REFERENCE_NS)
-        found.append((model, (before + after) / 2))
-        before = after
-    return found
+        after = reference.block()
+        found.append((model, (before + after) / 2, max(before, after)))
+        now = clock()
+        calm_s += now - last if found[-1][2] <= CALM * reference.calm_ns else 0.0
+        before, last = after, now
+    calm = [(model, beside) for model, beside, slower in found if slower <= CALM * reference.calm_ns]
+    every = [(model, beside) for model, beside, _ in found]
+    return (calm if len(calm) >= MIN_BLOCKS else every), len(calm) / len(found)
 
 
 def _block(run: Callable[[], Any], length_ns: int) -> float:
@@ -103,7 +133,7 @@ def _warm(run: Callable[[], Any], seconds: float) -> None:
         run()
 
 
-def _profiled(path: str, seconds: float, reference: Callable[[], Any], usual_ns: float) -> list[list[Any]]:
+def _profiled(path: str, seconds: float, reference: Reference, usual_ns: float) -> list[list[Any]]:
     """Time of each node in µs at the reference's usual speed: the mean without outliers of what the runtime tells."""
     import tempfile
 
@@ -118,7 +148,7 @@ def _profiled(path: str, seconds: float, reference: Callable[[], Any], usual_ns:
             while time.perf_counter_ns() < stop and count < MAX_PROFILED:
                 run()
                 count += 1
-            drift.append(_block(reference, REFERENCE_NS))
+            drift.append(reference.block())
         events = json.loads(Path(session.end_profiling()).read_text())
     speed = usual_ns / statistics.median(drift)
     times: dict[str, list[float]] = {}

@@ -3,7 +3,7 @@ import pytest
 from advisor.calibrate.graph import Sketch
 from advisor.calibrate.onnx_file import onnx_bytes
 from advisor.calibrate.tflite_file import tflite_bytes
-from cost_models.kernels import lower
+from cost_models.kernels import COLUMN, lower
 from cost_models.read_onnx import read_onnx
 from cost_models.read_tflite import read_tflite
 
@@ -26,12 +26,24 @@ def test_blocked_layout_is_entered_and_left_where_operators_need_it(tmp_path):
     found = kinds(gated(), "ort-blocked-16", tmp_path)
     assert found[0] == "first"
     at = found.index("mul:broadcast")
-    assert found[at - 2 : at] == ["reorder-out", "reorder-out"]
+    assert found[at - 2 : at] == ["conv1", "reorder-out"]  # what is gated was brought out for the mean
+    assert found[found.index("mean") - 1] == "reorder-out"
     assert found[at + 1 : at + 3] == ["reorder-in", "conv1"]
 
 
 def test_the_plain_layout_moves_nothing(tmp_path):
     assert not [k for k in kinds(gated(), "ort-plain", tmp_path) if k.startswith("reorder")]
+
+
+def test_a_fused_function_costs_its_kernel_a_pass_and_is_none_of_its_own(tmp_path):
+    for act, passes in (("relu", 0), ("relu6", 0.5), ("hard-swish", 1), ("sigmoid", 4)):
+        s = Sketch("fused", (32, 32, 3))
+        s.conv(16, 3, act="")
+        s.conv(32, 1, act=act)
+        found = lower([read_onnx(onnx_bytes(s.head(10), int8=False), "x", tmp_path)], "ort-blocked-16")
+        assert not [kind for kind in found.kind if kind.startswith("activation")]
+        row = found.rows[found.kind.index("conv1")]
+        assert row[COLUMN["passed"]] == passes * row[COLUMN["outputs"]]
 
 
 def test_sums_are_computed_by_the_convolution_before(tmp_path):

@@ -9,6 +9,7 @@ from advisor.calibrate.design import network_items
 from advisor.calibrate.samples import SampleFile
 from advisor.calibrate.summary import calibration_summary
 from advisor.measure.many import Timing
+from cost_models.calibrate import SCHEMA
 from specs import catalog
 from specs.errors import SpecError, ToolchainError
 
@@ -95,7 +96,7 @@ def test_a_calibration_is_fitted_stored_and_summarized(home):
     found = run.calibrate(target, networks=12)
     assert found.complete
     assert found.calibration.error[0] < 0.3
-    assert json.loads((home / "calibrations" / "host-litert.json").read_text())["schema"] == 1
+    assert json.loads((home / "calibrations" / "host-litert.json").read_text())["schema"] == SCHEMA
     assert profile.load_calibrations()["host:litert"].digest == found.calibration.digest
     lines = calibration_summary(target)
     assert any("fp32" in line and "12 measured networks" in line and "kept out" in line for line in lines)

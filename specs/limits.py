@@ -110,7 +110,21 @@ QUANTITY_KEYS: dict[str, Dimension] = {
 LATENCY_STATS = ("p10", "p50", "p90", "p95", "p99", "mean", "max")
 SCOPES = ("model", "pipeline")
 COUNTS = ("all", "model")
-CORRUPTIONS = ("low-light", "motion-blur", "occlusion", "tilt", "noise", "jpeg", "defocus")
+CORRUPTIONS: dict[str, tuple[str, ...]] = {
+    "image-classification": (
+        "low-light",
+        "motion-blur",
+        "occlusion",
+        "tilt",
+        "noise",
+        "jpeg",
+        "defocus",
+        "over-exposure",
+    ),
+    "audio-classification": ("noise", "clipping", "time-shift", "band-loss"),
+    "timeseries-classification": ("drift", "noise", "dropout", "axis-misalignment"),
+}
+"""What a task of each kind may be judged under; `advisor.tasks.corruptions` says what each one does, how hard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +143,7 @@ class Limit:
 
     `reserved_bytes` of a memory is what the rest of the application takes: it is added to what a candidate needs.
     `counts` = `model` counts arena or model file alone, `all` adds the runtime's own RAM or code.
-    `under` of robust accuracy names the corruptions; a spec that names none means all of them.
+    `under` of robust accuracy names the corruptions; a spec that names none means all of its task's kind.
     """
 
     name: str
@@ -160,14 +174,14 @@ class Limit:
         return distance / self.bound if self.bound else distance
 
 
-def read_limits(top: Node) -> tuple[Limit, ...]:
-    """The limits under `limits:` of a spec's document, in the order of LIMIT_METRIC.
+def read_limits(top: Node, kind: str) -> tuple[Limit, ...]:
+    """The limits under `limits:` of a spec's document for a task of `kind`, in the order of LIMIT_METRIC.
 
     Raises:
         SpecError: with the key path.
     """
     node = Node(top.raw("limits", {}), top.at("limits"), " ".join(LIMIT_METRIC))
-    return tuple(_limit(node, name) for name in LIMIT_METRIC if name in node)
+    return tuple(_limit(node, name, kind) for name in LIMIT_METRIC if name in node)
 
 
 def limit_dict(limit: Limit) -> dict[str, Any]:
@@ -192,7 +206,7 @@ def limit_dict(limit: Limit) -> dict[str, Any]:
     return {key: values[key] for key in keys if values.get(key) is not None}
 
 
-def _limit(parent: Node, name: str) -> Limit:
+def _limit(parent: Node, name: str, kind: str) -> Limit:
     key, dimension = LIMIT_KEYS[name].split()[0], LIMIT_DIMENSION[name]
     node = _limit_node(parent, name, key)
     raw = node.raw(key, ...)
@@ -200,9 +214,6 @@ def _limit(parent: Node, name: str) -> Limit:
         bound = parse_quantity(raw, dimension) if dimension else parse_share(raw)
         if bound == 0 and name != "accuracy_drop" and key == "max":
             raise SpecError("a limit of zero can never be met", seen=raw)
-    under = node.names("under", CORRUPTIONS) if name == "robust_accuracy" else ()
-    if "under" in node and not under:
-        raise SpecError("at least one corruption is needed", where=node.at("under"), allowed=", ".join(CORRUPTIONS))
     return Limit(
         name=name,
         bound=bound,
@@ -215,8 +226,24 @@ def _limit(parent: Node, name: str) -> Limit:
         ambient_c=_ambient(node),
         battery=_battery(node) if name == "battery" else None,
         volume=node.whole("volume", 1, low=1),
-        under=under or (CORRUPTIONS if name == "robust_accuracy" else ()),
+        under=_under(node, kind) if name == "robust_accuracy" else (),
     )
+
+
+def _under(node: Node, kind: str) -> tuple[str, ...]:
+    """The corruptions named, all of the task's kind where none is."""
+    known = CORRUPTIONS[kind]
+    if "under" not in node:
+        return known
+    for index, name in enumerate(node.many("under")):
+        owners = [other for other, names in CORRUPTIONS.items() if name in names]
+        if owners and kind not in owners:
+            raise SpecError(f"not something that befalls {kind} data", where=f"{node.at('under')}[{index}]", seen=name,
+                            allowed=", ".join(known), next=f"{name} is for {' and '.join(owners)}")  # fmt: skip
+    found = node.names("under", known)
+    if not found:
+        raise SpecError("at least one corruption is needed", where=node.at("under"), allowed=", ".join(known))
+    return found
 
 
 def _limit_node(parent: Node, name: str, key: str) -> Node:

@@ -179,13 +179,14 @@ class Node:
             raise SpecError("a list is needed", where=self.at(key), seen=found, next=hint)
         return found
 
-    def names(self, key: str, allowed: tuple[str, ...], *, prefix: str = "") -> tuple[str, ...]:
-        """The words listed under `key`: each one of `allowed` or `prefix` and more, none twice; empty when absent."""
+    def names(self, key: str, allowed: tuple[str, ...], *, prefixed: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """The words listed under `key`: each one of `allowed` or of a form in `prefixed` (`timm:NAME`), none twice;
+        empty when absent."""
         found: dict[str, None] = {}
-        options = ", ".join((*allowed, f"{prefix}NAME") if prefix else allowed)
+        options = ", ".join((*allowed, *prefixed))
         for index, name in enumerate(self.many(key)):
             where = f"{self.at(key)}[{index}]"
-            if not isinstance(name, str) or not (name in allowed or _extends(prefix, name)):
+            if not isinstance(name, str) or not (name in allowed or _extends(prefixed, name)):
                 hint = nearest(name, allowed) if isinstance(name, str) else ""
                 raise SpecError("unknown value", where=where, seen=name, allowed=options, next=hint)
             if name in found:
@@ -202,8 +203,9 @@ class Node:
             raise error.at(self.at(key)) from None
 
 
-def _extends(prefix: str, name: str) -> bool:
-    return bool(prefix) and name.startswith(prefix) and name != prefix and name.isprintable()
+def _extends(prefixed: tuple[str, ...], name: str) -> bool:
+    starts = tuple(form.partition(":")[0] + ":" for form in prefixed)
+    return name.startswith(starts) and name not in starts and name.isprintable()
 
 
 def _value(node: Any, where: str, path: str) -> Any:

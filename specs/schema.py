@@ -26,8 +26,8 @@ HELP = {
     "metric": "what accuracy means; default accuracy",
     "frontend": "audio only: what turns a waveform into the network's input; default auto",
     "targets": "chip:runtime, one or several; `advisor targets` lists them",
-    "baseline": "today's model, which accuracy_drop counts from; parsed, not evaluated by this version",
-    "model": "path of the model file",
+    "baseline": "today's model, judged like a candidate; nothing it beats is recommended, accuracy_drop counts from it",
+    "model": "path of the .onnx, .tflite or exported torch program (.pt2)",
     "limits": "hard unless `soft: true`; what is absent is unconstrained",
     "objectives": "what to trade off within the limits; default accuracy, latency",
     "pipeline": "stages beside the model and their time; added where a limit says `scope: pipeline`",
@@ -38,9 +38,12 @@ HELP = {
     "time": "time for new candidates and their training; measuring the picks at the end comes on top; default 20 min",
     "measurements": f"measurements on devices at most; default {_SEARCH.measurements}",
     "seed": "same seed, same proposals; default 0",
-    "architectures": "families to search, or timm:NAME; default: what suits task and target",
+    "architectures": "families to search, timm:NAME or model:PATH (your own); default: what suits task and target",
     "pruning": f"shares of channels to remove, 0 to {spec.MAX_PRUNING}; default 0, 0.25, 0.5",
     "quantization": "bit widths to try; default: what the target's runtime executes",
+    "harden": "true: train against the corruptions of limits.robust_accuracy as well; default false",
+    "distil": "true: full trainings also follow the best network so far; default false, for it costs time and gained "
+    "nothing reliable where it was measured",
 }
 """One line for every key outside limits."""
 
@@ -53,7 +56,7 @@ LIMIT_HELP = {
     "battery": "battery life on a duty cycle: one inference, then sleep",
     "accuracy": "the task's metric on held-out data",
     "accuracy_drop": "accuracy lost against `baseline`",
-    "robust_accuracy": "accuracy on corrupted images",
+    "robust_accuracy": "accuracy on corrupted samples, mean over corruptions and five severities",
     "unit_cost": "price of the part",
 }
 
@@ -72,7 +75,7 @@ LIMIT_KEY_HELP = {
     "every": "one inference each",
     "sleep": "current between inferences; default: the chip's sleep state",
     "volume": "pieces bought at once; default 1",
-    "under": "which corruptions; default all",
+    "under": "which corruptions; default all there are for the kind of task",
 }
 
 
@@ -103,12 +106,14 @@ def spec_json_schema() -> Json:
                 "measurements": {"type": "integer", "minimum": 0, "maximum": 1_000_000, "default": 24},
                 "seed": {"type": "integer", "minimum": 0, "maximum": 2**32 - 1, "default": 0},
                 "architectures": _list(
-                    {"anyOf": [{"enum": list(spec.ARCHITECTURES)}, {"type": "string", "pattern": "^timm:."}]}
+                    {"anyOf": [{"enum": list(spec.ARCHITECTURES)}, {"type": "string", "pattern": "^(timm|model):."}]}
                 ),
                 "pruning": _list(
                     _share(minimum=0, maximum=spec.MAX_PRUNING), default=list(_SEARCH.pruning), minItems=1
                 ),
                 "quantization": _list({"enum": list(spec.QUANTIZATIONS)}),
+                "harden": {"type": "boolean", "default": False},
+                "distil": {"type": "boolean", "default": False},
             },
             [],
         ),
@@ -118,7 +123,12 @@ def spec_json_schema() -> Json:
         "$id": "urn:edge-advisor:spec:1",
         "title": "edge-advisor spec, version 1",
         **_mapping(properties, ["schema", "name", "task", "targets"]),
-        "allOf": [_only_with("audio-classification", "task", "frontend"), _NEEDS_BASELINE, _ONLY_IMAGES],
+        "allOf": [
+            _only_with("audio-classification", "task", "frontend"),
+            _NEEDS_BASELINE,
+            _HARDENS_AGAINST,
+            *(_under(kind) for kind in limits.CORRUPTIONS),
+        ],
     }
 
 
@@ -148,10 +158,20 @@ _NEEDS_BASELINE: Json = {
     "if": {"required": ["limits"], "properties": {"limits": {"required": ["accuracy_drop"]}}},
     "then": {"required": ["baseline"]},
 }
-_ONLY_IMAGES: Json = {
-    "if": {"required": ["limits"], "properties": {"limits": {"required": ["robust_accuracy"]}}},
-    "then": {"properties": {"task": {"properties": {"kind": {"const": "image-classification"}}}}},
+_HARDENED: Json = {"required": ["harden"], "properties": {"harden": {"const": True}}}
+_HARDENS_AGAINST: Json = {
+    "if": {"required": ["search"], "properties": {"search": _HARDENED}},
+    "then": {"required": ["limits"], "properties": {"limits": {"required": ["robust_accuracy"]}}},
 }
+
+
+def _under(kind: str) -> Json:
+    """Corruptions are those of the task's kind."""
+    names = {"properties": {"under": {"items": {"enum": list(limits.CORRUPTIONS[kind])}}}}
+    return {
+        "if": {"properties": {"task": {"properties": {"kind": {"const": kind}}}}},
+        "then": {"properties": {"limits": {"properties": {"robust_accuracy": names}}}},
+    }
 
 
 def _only_with(kind: str, block: str, key: str) -> Json:
@@ -189,7 +209,7 @@ def _limit(name: str) -> Json:
         "scope": {"enum": list(limits.SCOPES), "default": "model"},
         "counts": {"enum": list(limits.COUNTS), "default": "all"},
         "volume": {"type": "integer", "minimum": 1, "maximum": 10**9, "default": 1},
-        "under": _list({"enum": list(limits.CORRUPTIONS)}, minItems=1),
+        "under": _list({"enum": sorted({name for names in limits.CORRUPTIONS.values() for name in names})}, minItems=1),
     }
     for key, kind in QUANTITY_KEYS.items():
         above = key in ("sustained", "capacity", "voltage", "every")

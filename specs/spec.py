@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from specs import catalog
-from specs.chip import MemoryKind, Target
+from specs.chip import Target
+from specs.contradictions import check_contradictions
 from specs.errors import SpecError
 from specs.limits import Limit, limit_dict, read_limits
 from specs.reading import Node, check_document, parse_yaml, read_yaml
-from specs.units import SECONDS, TIME, format_quantity, human, parse_quantity, parse_share
+from specs.units import SECONDS, TIME, format_quantity, parse_quantity, parse_share
 
 TaskKind = Literal["image-classification", "audio-classification", "timeseries-classification"]
 TASK_KINDS = ("image-classification", "audio-classification", "timeseries-classification")
@@ -25,13 +26,17 @@ SCORES = ("accuracy", "balanced-accuracy", "macro-f1")
 OBJECTIVES = ("accuracy", "latency", "energy", "peak_ram", "flash")
 DEFAULT_OBJECTIVES = ("accuracy", "latency")
 ARCHITECTURES = ("dscnn", "mobilenet", "resnet", "tcn")
-QUANTIZATIONS = ("fp32", "fp16", "int8", "int8-pt2e")
+OWN_MODEL = "model:"
+"""Starts an architecture that is a model file of the user's own, its path relative to the spec file."""
+QUANTIZATIONS = ("fp32", "fp16", "int8", "int8-qat", "int8-pt2e", "mixed")
 FRONTENDS = ("auto", "log-mel", "mfcc", "raw")
 
 MAX_PRUNING = 0.9
 TOP_KEYS = "schema name task targets baseline limits objectives pipeline risk search"
 TASK_KEYS = "kind data metric frontend"
-SEARCH_KEYS = "trials time measurements seed architectures pruning quantization"
+LEAST_TIME_S = 5.0
+"""The smallest networks are trained and exported in less; nothing else is."""
+SEARCH_KEYS = "trials time measurements seed architectures pruning quantization harden distil"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,9 @@ class SearchSpec:
     architectures: tuple[str, ...] = ()
     pruning: tuple[float, ...] = (0.0, 0.25, 0.5)
     quantization: tuple[str, ...] = ()
+    harden: bool = False
+    distil: bool = False
+    """Train against the corruptions of `limits.robust_accuracy`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +119,8 @@ class Spec:
                 "architectures": list(search.architectures),
                 "pruning": list(search.pruning),
                 "quantization": list(search.quantization),
+                "harden": search.harden,
+                "distil": search.distil,
             },
         }
         if self.task.kind == "audio-classification":
@@ -156,11 +166,12 @@ def _spec(document: Any, where: str, folder: Path) -> Spec:
     name = top.text("name")
     if not name or len(name) > 80 or not all(c.isalnum() or c in "-_." for c in name) or name.startswith("."):
         raise SpecError("not a name", where=top.at("name"), seen=name, allowed="letters, digits, - _ . (at most 80)")
+    task = _task(top)
     spec = Spec(
         name=name,
-        task=_task(top),
+        task=task,
         targets=_targets(top),
-        limits=read_limits(top),
+        limits=read_limits(top, task.kind),
         objectives=_objectives(top),
         pipeline=_pipeline(top),
         feasible_probability=_risk(top),
@@ -168,7 +179,7 @@ def _spec(document: Any, where: str, folder: Path) -> Spec:
         baseline=_path(Node(top.raw("baseline"), top.at("baseline"), "model"), "model") if "baseline" in top else None,
         folder=folder,
     )
-    _contradictions(spec, top)
+    check_contradictions(spec, top)
     return spec
 
 
@@ -245,14 +256,19 @@ def _search(top: Node) -> SearchSpec:
             time_s = parse_quantity(node.raw("time"), SECONDS)
             if not time_s:
                 raise SpecError("must be above zero", seen=time_s)
+            if time_s < LEAST_TIME_S:
+                raise SpecError("too short to train and export one candidate", seen=format_quantity(time_s, SECONDS),
+                                allowed=f"at least {LEAST_TIME_S:g} s")  # fmt: skip
     return SearchSpec(
         trials=node.whole("trials", default.trials, low=1, high=1_000_000),
         time_s=time_s,
         measurements=node.whole("measurements", default.measurements, high=1_000_000),
         seed=node.whole("seed", default.seed, high=2**32 - 1),
-        architectures=node.names("architectures", ARCHITECTURES, prefix="timm:"),
+        architectures=node.names("architectures", ARCHITECTURES, prefixed=("timm:NAME", f"{OWN_MODEL}PATH")),
         pruning=_pruning(node) if "pruning" in node else default.pruning,
         quantization=node.names("quantization", QUANTIZATIONS),
+        harden=node.flag("harden"),
+        distil=node.flag("distil"),
     )
 
 
@@ -269,32 +285,3 @@ def _pruning(node: Node) -> tuple[float, ...]:
     if not found:
         raise SpecError("at least one ratio is needed", where=node.at("pruning"), next="write [0] for no pruning")
     return tuple(found)
-
-
-def _contradictions(spec: Spec, top: Node) -> None:
-    kinds: tuple[MemoryKind, MemoryKind]
-    for name, kinds, what in (("peak_ram", ("ram", "dram"), "RAM"), ("flash", ("flash", "storage"), "flash")):
-        limit = spec.limit(name)
-        if limit is None or not limit.reserved_bytes:
-            continue
-        where, seen = top.at(f"limits.{name}.reserved"), human(limit.reserved_bytes, "B")
-        for target in spec.targets:
-            size = target.chip.memory_bytes(*kinds)
-            if size is not None and limit.reserved_bytes > size:
-                problem, allowed = f"reserved is more than the {what} of {target.chip.id}", human(size, "B")
-                raise SpecError(problem, where=where, seen=seen, allowed=f"at most {allowed}")
-        if limit.reserved_bytes >= limit.bound:
-            allowed = f"below max, {human(limit.bound, 'B')}"
-            raise SpecError("reserved leaves nothing of the limit", where=where, seen=seen, allowed=allowed)
-    if spec.limit("accuracy_drop") and not spec.baseline:
-        where = top.at("limits.accuracy_drop")
-        raise SpecError("an accuracy drop needs a baseline", where=where, next="add `baseline: {model: FILE}`")
-    if spec.limit("robust_accuracy") and spec.task.kind != "image-classification":
-        where = top.at("limits.robust_accuracy")
-        raise SpecError("robust accuracy is defined for images only", where=where, seen=spec.task.kind)
-    wanted = {name.split("-")[0] for name in spec.search.quantization}
-    for target in spec.targets:
-        runs = target.runtime.precisions
-        if wanted and wanted.isdisjoint(runs):
-            problem, seen = f"{target.id} runs none of these", ", ".join(spec.search.quantization)
-            raise SpecError(problem, where=top.at("search.quantization"), seen=seen, allowed=", ".join(runs))

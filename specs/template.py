@@ -44,10 +44,9 @@ _VALUES = {
     "every": "10 s",
     "sleep": "20 uA",
     "volume": "1",
-    "under": f"[{', '.join(CORRUPTIONS[:4])}]",
 }
 """Defaults of the keys of limits; an example where the default is absence."""
-_CHOICES = {"stat": LATENCY_STATS, "under": CORRUPTIONS}
+_CHOICES = {"stat": LATENCY_STATS}
 _KIB, _MIB = 1024, 1024**2
 
 
@@ -107,9 +106,9 @@ def _limits(kind: str, chips: list[Chip]) -> list[str]:
         "accuracy": {"min": "0.9"},
     }
     lines: list[str] = []
+    befalls = CORRUPTIONS.get(kind, ())
+    values, choices = _VALUES | {"under": f"[{', '.join(befalls[:4])}]"}, _CHOICES | {"under": befalls}
     for name, keys in LIMIT_KEYS.items():
-        if name == "robust_accuracy" and kind != "image-classification":
-            continue
         given = asked.get(name, {})
         off = None if given else 1
         lines.append(_line(1, name, "", LIMIT_HELP[name], off=off))
@@ -119,10 +118,10 @@ def _limits(kind: str, chips: list[Chip]) -> list[str]:
         note = f"{LIMIT_KEY_HELP[bound]}; {_units(dimension)}" if dimension else share
         lines.append(_line(2, bound, given.get(bound, LIMIT_EXAMPLE[name]), note, off=off))
         for key in others:
-            note = _of(LIMIT_KEY_HELP[key], _CHOICES.get(key, ()))
+            note = _of(LIMIT_KEY_HELP[key], choices.get(key, ()))
             note = f"{note}; {_units(QUANTITY_KEYS[key])}" if key in QUANTITY_KEYS else note
             hidden = off if off is not None or key in given else 2
-            lines.append(_line(2, key, given.get(key, _VALUES[key]), note, off=hidden))
+            lines.append(_line(2, key, given.get(key, values[key]), note, off=hidden))
     return lines
 
 
@@ -156,6 +155,8 @@ def _search(targets: list[Target]) -> list[str]:
         _line(1, "architectures", "[dscnn, resnet]", _of(HELP["architectures"], ARCHITECTURES), off=1),
         _line(1, "pruning", f"[{pruning}]", HELP["pruning"], off=1),
         _line(1, "quantization", f"[{widths}]", _of(HELP["quantization"], QUANTIZATIONS), off=1),
+        _line(1, "harden", "false", HELP["harden"], off=1),
+        _line(1, "distil", "false", HELP["distil"], off=1),
     ]
 
 

@@ -23,6 +23,7 @@ from advisor.dashboard.common import banner, choose_run, link, plain, quoted
 from advisor.dashboard.info import figure_text, suited_axis
 from advisor.dashboard.state import Snapshot, artifact_path
 from advisor.front import Ranked, front_info, row_info
+from advisor.report.robust import robust_rows
 from cost_models.workload import Workload
 from specs import catalog
 from specs.errors import AdvisorError
@@ -76,9 +77,10 @@ def _chosen(run: Snapshot) -> Ranked | None:
     def words(key: str) -> str:
         return f"{kinds.get(key, 'other')}: {key} · {rows[key].evaluation.candidate.describe()}"
 
-    key = st.selectbox("Candidate", keys, keys.index(wanted) if wanted else 0, format_func=words)
+    key: str = st.selectbox("Candidate", keys, keys.index(wanted) if wanted else 0, format_func=words)
     st.session_state["chosen_candidate"] = key
-    return rows[key]
+    chosen: Ranked = rows[key]
+    return chosen
 
 
 def _heading(run: Snapshot, row: Ranked, info: dict[str, Any]) -> None:
@@ -111,6 +113,9 @@ def _checks(run: Snapshot, row: Ranked) -> None:
         ),
     }
     st.dataframe([{"check": name, "found": text} for name, text in shown.items()], hide_index=True)
+    if under := robust_rows(details):
+        st.caption("Under corruption, on validation samples: the mean over five severities, then each of them.")
+        st.dataframe(under, hide_index=True)
     for note in details.get("notes") or ():
         st.caption(plain(str(note)))
 

@@ -67,7 +67,7 @@ def form(base: Mapping[str, Any], prefix: str) -> Document:
     columns = st.columns(2)
     for index, name in enumerate(LIMIT_KEYS):
         with columns[index % 2]:
-            if (found := _limit(fields, name, _mapping(limits, name))) is not None:
+            if (found := _limit(fields, name, _mapping(limits, name), kind)) is not None:
                 document["limits"][name] = found
     st.subheader("Trade-off and budget")
     document["objectives"] = fields.many(
@@ -82,7 +82,7 @@ def form(base: Mapping[str, Any], prefix: str) -> Document:
     return document
 
 
-def _limit(fields: _Fields, name: str, base: Mapping[str, Any]) -> Document | None:
+def _limit(fields: _Fields, name: str, base: Mapping[str, Any], kind: str) -> Document | None:
     """One limit: its bound, and the keys that go with it once there is one."""
     bound, *others = LIMIT_KEYS[name].split()
     sign = "at most" if bound == "max" else "at least"
@@ -96,20 +96,20 @@ def _limit(fields: _Fields, name: str, base: Mapping[str, Any]) -> Document | No
         columns = st.columns(min(2, len(others)))
         for index, key in enumerate(others):
             with columns[index % len(columns)]:
-                value = _option(fields, f"{name}.{key}", key, base.get(key))
+                value = _option(fields, f"{name}.{key}", key, base.get(key), kind)
             if value not in (None, "", [], False):
                 found[key] = value
         return found
 
 
-def _option(fields: _Fields, name: str, key: str, value: Any) -> Any:
+def _option(fields: _Fields, name: str, key: str, value: Any, kind: str) -> Any:
     note = LIMIT_KEY_HELP[key]
     if key == "soft":
         return fields.flag(name, value, note, key)
     if key == "volume":
         return fields.whole(name, value or 1, note, key, low=1)
     if key == "under":
-        return fields.many(name, CORRUPTIONS, value if isinstance(value, list) else [], note, key)
+        return fields.many(name, CORRUPTIONS[kind], value if isinstance(value, list) else [], note, key)
     if key in _CHOICES:
         return fields.one(name, _CHOICES[key], value or _DEFAULTS[key], note, key)
     return fields.text(name, value, note, key, _EXAMPLES[key])
@@ -144,8 +144,12 @@ def _search(fields: _Fields, base: Mapping[str, Any]) -> Document:
         widths = fields.many("quantization", QUANTIZATIONS, _list(base, "quantization"), HELP["quantization"])
         ratios = _list(base, "pruning") or default.pruning
         pruning = fields.text("pruning", ", ".join(str(ratio) for ratio in ratios), HELP["pruning"])
+        harden = fields.flag("harden", base.get("harden"), HELP["harden"], "harden")
+        distil = fields.flag("distil", base.get("distil"), HELP["distil"], "distil")
     found |= {"architectures": architectures} if architectures else {}
     found |= {"quantization": widths} if widths else {}
+    found |= {"harden": True} if harden else {}
+    found |= {"distil": True} if distil else {}
     found |= {"pruning": [_number(word.strip()) for word in pruning.split(",")]} if pruning else {}
     return {key: value for key, value in found.items() if value != ""}
 

@@ -116,7 +116,7 @@ def unknowns(spec: Spec, space: SearchSpace, limits: list[LimitReport]) -> list[
     if latency and (latency.sustained_ms or latency.ambient_c is not None):
         found.append("latency: whether it holds when the chip is hot is known after measuring on the device")
     if spec.baseline:
-        found.append("baseline: not evaluated by this version")
+        found.append("baseline: run and measured when a search starts; nothing that it dominates is recommended")
     return found
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from specs.errors import SpecError
-from specs.limits import Limit
+from specs.limits import CORRUPTIONS, Limit
 from specs.spec import parse_spec
 
 BASE = """schema: 1
@@ -60,6 +60,8 @@ def error(text: str) -> str:
         ("accuracy: {min: .nan}", "accuracy.min", "not a number of sensible size"),
         ("accuracy_drop: {max: 0.02}", "accuracy_drop", "needs a baseline; next: add `baseline: {model: FILE}`"),
         ("robust_accuracy: {min: 0.8, under: [fog]}", "robust_accuracy.under[0]", "unknown value; seen 'fog'"),
+        ("robust_accuracy: {min: 0.8, under: [low-lihgt]}", "robust_accuracy.under[0]", "did you mean 'low-light'?"),
+        ("robust_accuracy: {min: 0.8, under: [drift]}", "robust_accuracy.under[0]", "drift is for timeseries-"),
         ("robust_accuracy: {min: 0.8, under: []}", "robust_accuracy.under", "at least one corruption"),
         ("robust_accuracy: {min: 0.8, under: tilt}", "robust_accuracy.under", "next: write [tilt]"),
         ("robust_accuracy: {min: 0.8, under: [tilt, tilt]}", "robust_accuracy.under[1]", "named twice"),
@@ -128,12 +130,20 @@ def test_wrong_limits(text, path, says):
         ("targets:", "search: {trials: 1.5}\ntargets:", "search.trials: a whole number is needed"),
         ("targets:", "search: {time: 20}\ntargets:", "search.time: time needs a unit; seen 20"),
         ("targets:", "search: {time: 0 s}\ntargets:", "search.time: must be above zero"),
+        ("targets:", "search: {time: 1 s}\ntargets:", "search.time: too short to train and export one candidate"),
         ("targets:", "search: {architectures: [{a: 1}]}\ntargets:", "search.architectures[0]: unknown value"),
         ("targets:", "search: {architectures: ['timm:']}\ntargets:", "search.architectures[0]: unknown value"),
         ("targets:", "search: {quantization: [int4]}\ntargets:", "search.quantization[0]: unknown value"),
         ("targets:", "search: {pruning: [0.95]}\ntargets:", "search.pruning[0]: pruning more than 90 %"),
         ("targets:", "search: {pruning: [0.5, 50 %]}\ntargets:", "search.pruning[1]: named twice"),
         ("targets:", "search: {pruning: []}\ntargets:", "search.pruning: at least one ratio"),
+        ("targets:", "search: {harden: 1}\ntargets:", "search.harden: true or false is needed"),
+        ("targets:", "search: {harden: true}\ntargets:", "search.harden: nothing to harden against"),
+        (
+            "targets:",
+            'search: {harden: true, architectures: ["model:a.onnx"]}\nlimits: {robust_accuracy: {min: 0.5}}\ntargets:',
+            "search.harden: nothing is trained: .onnx and .tflite files",
+        ),
         ("[host:onnxruntime]", "host:tflm\nsearch: {quantization: [fp16]}", "search.quantization: host:tflm runs none"),
         ("kind: image-", "kind: audio-", None),
     ],
@@ -147,9 +157,23 @@ def test_wrong_specs(old, new, says):
         assert says in error(text)
 
 
-def test_robust_accuracy_is_for_images():
-    text = BASE.replace("image-", "audio-") + "limits: {robust_accuracy: {min: 0.5}}"
-    assert "limits.robust_accuracy: robust accuracy is defined for images only" in error(text)
+@pytest.mark.parametrize("kind", CORRUPTIONS)
+def test_every_kind_of_task_has_corruptions_of_its_own(kind):
+    text = BASE.replace("image-classification", kind)
+    every = parse_spec(f"{text}limits: {{robust_accuracy: {{min: 0.5}}}}").limit("robust_accuracy")
+    assert every.under == CORRUPTIONS[kind]
+    one = f"{text}limits: {{robust_accuracy: {{min: 0.5, under: [{every.under[1]}]}}}}\nsearch: {{harden: true}}"
+    assert parse_spec(one).limit("robust_accuracy").under == (every.under[1],)
+    assert parse_spec(one).search.harden
+    assert not parse_spec(one).search.distil
+
+
+def test_corruptions_of_another_kind_are_told_from_unknown_ones():
+    text = BASE.replace("image-", "audio-") + "limits: {robust_accuracy: {min: 0.5, under: [noise, %s]}}"
+    line = error(text % "tilt")
+    assert "limits.robust_accuracy.under[1]: not something that befalls audio-classification data; seen 'tilt'" in line
+    assert line.endswith("allowed: noise, clipping, time-shift, band-loss; next: tilt is for image-classification")
+    assert "did you mean 'clipping'?" in error(text % "cliping")
 
 
 def test_margins_are_met_at_zero_and_below():

@@ -50,7 +50,7 @@ limits:
   accuracy_drop: {max: 0}
   robust_accuracy: {min: 1}
   unit_cost: {max: 1e1 EUR}
-search: {pruning: [0, 50 %], architectures: ["timm:resnet18"], time: 1.5 h}
+search: {pruning: [0, 50 %], architectures: ["timm:resnet18"], time: 1.5 h, harden: true, distil: true}
 risk: {feasible_probability: 95 %}
 """
     )
@@ -92,7 +92,10 @@ risk: {feasible_probability: 95 %}
         "targets: []",
         "task: {kind: image-classification, data: digits, frontend: mfcc}",
         "task: {kind: image-classification}",
-        "task: {kind: audio-classification, data: d}\nlimits: {robust_accuracy: {min: 0.5}}",
+        "task: {kind: audio-classification, data: d}\nlimits: {robust_accuracy: {min: 0.5, under: [tilt]}}",
+        "search: {harden: true}",
+        "search: {harden: 1}",
+        "search: {distil: yes please}",
     ],
 )
 def test_broken_specs_do_not_validate(line):

@@ -17,7 +17,6 @@ from specs.units import human
 MOST_RESERVED = 0.8
 """Share of a memory limit that may be reserved without a remark."""
 _NEEDS_BASELINE = "accuracy_drop"
-_IMAGES_ONLY = "robust_accuracy"
 
 
 class Unlimited:
@@ -26,7 +25,6 @@ class Unlimited:
     def check(self, spec: Spec, evidence: Evidence) -> Finding | None:
         absent = [name for name in LIMIT_METRIC if spec.limit(name) is None]
         absent = [name for name in absent if name != _NEEDS_BASELINE or spec.baseline]
-        absent = [name for name in absent if name != _IMAGES_ONLY or spec.task.kind == "image-classification"]
         if not absent:
             return None
         names = ", ".join(METRICS[LIMIT_METRIC[name]].label for name in absent)

@@ -28,7 +28,7 @@ wheel: .venv/ready
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info[:2] == (3, 11) else "Python 3.11 is needed, found " + sys.version.split()[0])'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,litert-torch]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,litert-torch,torch-pruning]'
 	touch $@
 
 clean:

@@ -25,12 +25,19 @@ def quick(monkeypatch):
     monkeypatch.setitem(plans.PLANS, "short", plans.TrainPlan(passes=600, min_epochs=1))
 
 
-def result(tmp_path, quantization, runtime):
+def result(tmp_path, quantization, runtime, pruning=()):
     task = open_task(parse_spec(SPEC))
-    candidate = make_candidate("timm:mobilenetv3_small_050", (), (32, 32, 1), (), quantization, 10)
+    candidate = make_candidate("timm:mobilenetv3_small_050", (), (32, 32, 1), pruning, quantization, 10)
     (found,) = evaluate(Request(candidate, (runtime,), "short", tmp_path, 0, False), task, lambda *_: None)
     assert found.error == ""
     return found
+
+
+def test_a_timm_model_is_pruned(tmp_path, quick):
+    pytest.importorskip("torch_pruning")
+    whole, half = (result(tmp_path, "fp32", "onnxruntime", pruning) for pruning in ((), (0.5,)))
+    assert read_workload(half.artifact.path).macs < 0.5 * read_workload(whole.artifact.path).macs
+    assert half.details["parent_inherited"]
 
 
 def test_any_timm_model_becomes_a_candidate(tmp_path, quick):

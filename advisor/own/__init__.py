@@ -1,0 +1,1 @@
+"""Model files that users bring: what they take and give, read and bounded, never unpickled."""

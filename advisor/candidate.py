@@ -13,8 +13,10 @@ from specs.errors import SpecError
 
 Value = int | float | str
 
-PRECISION: dict[str, Precision] = {"fp32": "fp32", "fp16": "fp16", "int8": "int8", "int8-pt2e": "int8"}
-"""Numeric precision of every quantization recipe."""
+PRECISION: dict[str, Precision] = {
+    "fp32": "fp32", "fp16": "fp16", "mixed": "int8", "int8-qat": "int8", "int8": "int8", "int8-pt2e": "int8",
+}  # fmt: skip
+"""Numeric precision of every quantization recipe; of `mixed`, what most of it is computed in."""
 
 
 @dataclass(frozen=True, slots=True)

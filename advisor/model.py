@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -16,10 +17,20 @@ from specs.chip import Precision, Target
 
 
 @dataclass(frozen=True)
+class SourceFile:
+    """A user's own model file in the form our sessions feed: ONNX (1, C, H, W) float32, TFLite (1, H, W, C)."""
+
+    data: bytes
+    format: Literal["onnx", "tflite"]
+    precision: Precision
+
+
+@dataclass(frozen=True)
 class BuiltModel:
     """A trained network ready for export.
 
-    Own families carry `network` and its folded `weights`; opaque backbones a torch `module` (NCHW → logits).
+    Own families carry `network` and its folded `weights`; opaque backbones a torch `module` (NCHW → logits)
+    or the `source` file that the user brought.
     `calibration`: (samples, H, W, C) float32 as the network takes it, for post-training quantization.
     """
 
@@ -31,6 +42,11 @@ class BuiltModel:
     network: Network | None = None
     weights: dict[str, Array] = field(default_factory=dict)
     module: Any = None
+    source: SourceFile | None = None
+    tolerance: float = 0.01
+    """Share of samples whose class `mixed` may change where the exporter chooses what stays in float; it may take
+    `flash_headroom` bytes more than int8."""
+    flash_headroom: float = math.inf
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ class TrainPlan:
     seed: int = 0
     balanced: bool = False
     """Weight classes inversely to their frequency: what balanced accuracy and macro F1 ask for."""
+    corrupted: float = 0.5
+    """Share of samples drawn from corrupted copies where training is given some; the rest keeps clean accuracy."""
 
     def fitted(self, positions: int) -> TrainPlan:
         """The plan for inputs of so many positions (height × width).
@@ -41,7 +43,8 @@ class TrainPlan:
 SMALL_INPUT = 256
 
 PLANS: dict[str, TrainPlan] = {
+    "cheap": TrainPlan(passes=12_000, min_epochs=1, batch=64, learning_rate=1.4e-2, label_smoothing=0.0),
     "short": TrainPlan(passes=24_000),
     "full": TrainPlan(passes=150_000, min_epochs=20),
 }
-"""Fidelities: what a trial gets, and what a candidate worth it gets."""
+"""Fidelities: what ranks a candidate (`build/cheap.py`), what a trial gets, and what a candidate worth it gets."""

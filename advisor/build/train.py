@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from advisor.build.augment import augment
+from advisor.build.distill import Teacher, soft_targets, with_soft_targets
+from advisor.build.harden import Copies, harden
 from advisor.build.plans import TrainPlan
 from specs.spec import TaskKind
 
@@ -38,11 +40,13 @@ class Trained:
 
 def train(
     module: nn.Module, train_data: Data, val_data: Data, plan: TrainPlan, kind: TaskKind, score: Score,
-    progress: Callable[[float, float], None] | None = None,
+    progress: Callable[[float, float], None] | None = None, teacher_logits: Teacher | None = None,
+    copies: Copies | None = None,
 ) -> Trained:  # fmt: skip
     """Train `module` in place and leave it with the average of its last epochs.
 
-    `progress(share done, best validation score)` is called after every epoch.
+    `progress(share done, best validation score)` is called after every epoch. `teacher_logits`: soft targets beside
+    the labels, see `advisor.build.distill`. `copies`: corrupted samples to mix in, see `advisor.build.harden`.
 
     Raises:
         TrainingFailedError: loss became non-finite, or memory ran out.
@@ -51,7 +55,7 @@ def train(
     try:
         # channels last halves the time of small convolutions on CPUs
         ready = module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return _train(ready, train_data, val_data, plan, kind, score, progress, device)
+        return _train(ready, train_data, val_data, plan, kind, score, progress, device, teacher_logits, copies)
     except (torch.cuda.OutOfMemoryError, MemoryError) as error:
         raise TrainingFailedError("out of memory while training") from error
     except RuntimeError as error:
@@ -64,10 +68,12 @@ def train(
 
 def _train(
     module: nn.Module, train_data: Data, val_data: Data, plan: TrainPlan, kind: TaskKind, score: Score,
-    progress: Callable[[float, float], None] | None, device: torch.device,
+    progress: Callable[[float, float], None] | None, device: torch.device, teacher_logits: Teacher | None,
+    copies: Copies | None,
 ) -> Trained:  # fmt: skip
     started = time.monotonic()
     x, y = tensors(train_data, device)
+    corrupted = None if copies is None else tensors(copies, device)
     generator = torch.Generator().manual_seed(plan.seed)
     torch.manual_seed(plan.seed)
     epochs, batch = plan.epochs(len(y)), min(plan.batch, max(4, len(y) // 8))
@@ -84,18 +90,22 @@ def _train(
         plain = step >= rate.end - 0.05 * rate.end
         for start in range(0, len(y), chunk):
             index = order[start : start + chunk].to(device)
-            samples = x[index] if plain else augment(x[index], kind, generator)
-            for sample, label in zip(torch.split(samples, batch), torch.split(y[index], batch), strict=True):
+            samples, index = harden(x[index], index, corrupted, plan.corrupted, generator)
+            samples = samples if plain else augment(samples, kind, generator)
+            soft = soft_targets(teacher_logits, index, samples, batch)
+            parts = (torch.split(samples, batch), torch.split(y[index], batch), soft)
+            for sample, label, target in zip(*parts, strict=True):
                 for group in optimizer.param_groups:
                     group["lr"] = rate.at(step)
                 step += 1
                 if len(label) < 2:
                     continue  # batch normalisation needs two samples
-                loss = loss_of(module(sample), label)
+                found = module(sample)
+                loss = with_soft_targets(loss_of(found, label), found, target)
                 if not torch.isfinite(loss):
                     raise TrainingFailedError(f"diverged: the loss is not finite in epoch {epoch + 1}")
                 optimizer.zero_grad(set_to_none=True)
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 nn.utils.clip_grad_norm_(module.parameters(), 5.0)
                 optimizer.step()
         epoch += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,13 @@ import numpy as np
 from advisor.model import Artifact, BuiltModel, Session, Support, to_nchw
 from advisor.network.to_onnx import OPSET, to_onnx
 from advisor.network.weights import Array
+from advisor.runtimes.mixed import FULL_INT8, floating_layers
 from advisor.runtimes.quiet import toolchain
+from advisor.runtimes.source import brought, source_graph
 from specs.chip import Precision, Target
 from specs.errors import ModelFileError, ToolchainError
+
+ALLOWED = "fp32, int8, int8-qat, int8-pt2e, mixed"
 
 
 class OnnxRuntime:
@@ -32,16 +36,19 @@ class OnnxRuntime:
         out_dir.mkdir(parents=True, exist_ok=True)
         path = out_dir / f"{model.name}.onnx"
         notes: tuple[str, ...] = ()
-        if model.quantization == "fp32":
+        own = brought(model, "onnx")
+        if own is not None:
+            path.write_bytes(own)
+        elif model.quantization == "fp32":
             path.write_bytes(_float_bytes(model))
-        elif model.quantization == "int8":
-            _quantize(model, path)
+        elif model.quantization in (*FULL_INT8, "mixed"):
+            notes = _quantize(model, path)
         elif model.quantization == "int8-pt2e":
             from advisor.runtimes.pt2e import export_pt2e
 
             notes = export_pt2e(model, path)
         else:
-            raise ToolchainError(f"onnxruntime exports no {model.quantization}", allowed="fp32, int8, int8-pt2e")
+            raise ToolchainError(f"onnxruntime exports no {model.quantization}", allowed=ALLOWED)
         return Artifact.of(path, self.id, model.quantization, "NCHW", notes)
 
     def open(self, artifact: Artifact) -> Session:
@@ -83,6 +90,8 @@ def float_graph(model: BuiltModel) -> Any:
 
     if model.network is not None:
         return to_onnx(model.network, model.weights)
+    if model.source is not None:
+        return source_graph(model)
     import torch
 
     height, width, channels = model.input_shape
@@ -110,7 +119,11 @@ class _Calibration:
         return None if row is None else {"input": row}
 
 
-def _quantize(model: BuiltModel, path: Path) -> None:
+def _quantize(model: BuiltModel, path: Path) -> tuple[str, ...]:
+    """Write the int8 file with what `mixed` keeps in float; returns notes."""
+    from advisor.runtimes.onnx_mix import float_nodes
+
+    chosen = model.quantization == "mixed" and model.network is None
     with toolchain("onnxruntime quantization"), tempfile.TemporaryDirectory() as folder:
         from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
         from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -118,13 +131,33 @@ def _quantize(model: BuiltModel, path: Path) -> None:
         source, prepared = Path(folder) / "float.onnx", Path(folder) / "prepared.onnx"
         source.write_bytes(_float_bytes(model))
         quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
-        quantize_static(
-            str(prepared),
-            str(path),
-            _Calibration(model.calibration),
-            quant_format=QuantFormat.QDQ,
-            per_channel=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            calibrate_method=CalibrationMethod.MinMax,
-        )
+
+        def quantize(floating: Sequence[str], out: Path) -> None:
+            quantize_static(
+                str(prepared),
+                str(out),
+                _Calibration(model.calibration),
+                quant_format=QuantFormat.QDQ,
+                per_channel=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                calibrate_method=CalibrationMethod.MinMax,
+                nodes_to_exclude=list(floating),
+                calibration_cache_path=Path(folder) / "ranges.json" if chosen else None,
+            )
+
+        if chosen:
+            names, note = float_nodes(prepared, model, quantize)
+            quantize(names, path)
+            return (note,)
+        quantize(_nodes(prepared, floating_layers(model)), path)
+    return ()
+
+
+def _nodes(graph: Path, layers: frozenset[str]) -> list[str]:
+    """The nodes of the prepared graph that belong to these layers: `to_onnx` names them LAYER or LAYER.activation."""
+    import onnx
+
+    if not layers:
+        return []
+    return [node.name for node in onnx.load(str(graph)).graph.node if node.name.partition(".")[0] in layers]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,13 @@ import numpy as np
 
 from advisor.model import BuiltModel
 from advisor.network.to_keras import to_keras
-from advisor.network.weights import Array
+from advisor.runtimes.mixed import FULL_INT8, floating_layers
 from advisor.runtimes.quiet import toolchain
+from advisor.runtimes.source import quantized_tflite, source_tflite
 from specs.errors import ToolchainError
+
+WIDE = "int16x8"
+"""16-bit activations and 8-bit weights in every layer: not a recipe of its own, what `mixed` is on TFLM."""
 
 
 def convert(model: BuiltModel) -> tuple[bytes, tuple[str, ...]]:
@@ -23,6 +28,8 @@ def convert(model: BuiltModel) -> tuple[bytes, tuple[str, ...]]:
     if model.network is not None:
         with toolchain("TFLite conversion"):
             return slim(_through_keras(model)), ()
+    if model.source is not None:
+        return source_tflite(model)
     return _through_litert_torch(model)
 
 
@@ -32,22 +39,61 @@ def _through_keras(model: BuiltModel) -> bytes:
 
     assert model.network is not None  # noqa: S101 - the caller checked
     converter = tf.lite.TFLiteConverter.from_keras_model(to_keras(model.network, model.weights))
-    if model.quantization == "int8":
+    if model.quantization in (*FULL_INT8, "mixed", WIDE):
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = lambda: ([row[None]] for row in model.calibration)
+    if model.quantization in FULL_INT8:
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.int8
+    elif model.quantization == WIDE:
+        wide = tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+        converter.target_spec.supported_ops = [wide]
+        converter.inference_input_type = converter.inference_output_type = tf.int16
+    elif model.quantization == "mixed":
+        return _mixed(converter, floating_layers(model))
     elif model.quantization == "fp16":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.target_spec.supported_types = [tf.float16]
     elif model.quantization != "fp32":
-        raise ToolchainError(f"TFLite has no {model.quantization}", allowed="fp32, fp16, int8")
+        raise ToolchainError(f"TFLite has no {model.quantization}", allowed="fp32, fp16, int8, int8-qat, mixed")
     data: bytes = converter.convert()
     keras.backend.clear_session()  # or every network ever converted stays in memory
     return data
 
 
+def _mixed(converter: Any, floating: frozenset[str]) -> bytes:
+    """int8 with these layers on the quantizer's list of nodes to leave alone; float32 input and output.
+
+    What `tf.lite.experimental.QuantizationDebugger` does, less its instrumented model.
+    """
+    import keras
+    from tensorflow.lite.python.convert import mlir_quantize
+
+    converter._experimental_calibrate_only = True
+    calibrated = converter.convert()
+    keras.backend.clear_session()
+    data: bytes = mlir_quantize(calibrated, denylisted_nodes=_outputs(calibrated, floating))
+    return data
+
+
+def _outputs(data: bytes, layers: frozenset[str]) -> list[str]:
+    """Names of the tensors that the operators of these layers write; `to_keras` names operators by their layer."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    graph = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(data, 0)).subgraphs[0]
+    found = []
+    for op in graph.operators:
+        for index in op.outputs:
+            name = graph.tensors[index].name.decode()
+            words = {re.sub(r"(_act)?(_\d+)?$", "", word) for word in re.split("[/;]", name)}
+            if words & layers:
+                found.append(name)
+    return found
+
+
 def _through_litert_torch(model: BuiltModel) -> tuple[bytes, tuple[str, ...]]:
+    if model.quantization not in ("fp32", *FULL_INT8, "mixed"):
+        raise ToolchainError(f"litert-torch exports no {model.quantization} here", allowed="fp32, int8, mixed")
     try:
         import litert_torch
         import torch
@@ -58,12 +104,11 @@ def _through_litert_torch(model: BuiltModel) -> tuple[bytes, tuple[str, ...]]:
     with toolchain("litert-torch conversion"):
         wrapped = litert_torch.to_channel_last_io(model.module.eval(), args=[0])
         edge = litert_torch.convert(wrapped, (torch.zeros(1, height, width, channels),))
-        data = _exported(edge)
-        if model.quantization == "int8":
-            data = _quantized(data, model.calibration)
-    if model.quantization not in ("fp32", "int8"):
-        raise ToolchainError(f"litert-torch exports no {model.quantization} here", allowed="fp32, int8")
-    return slim(data), ("converted by litert-torch: operators of the exported torch graph",)
+        data, notes = _exported(edge), ("converted by litert-torch: operators of the exported torch graph",)
+    if model.quantization == "fp32":
+        return slim(data), notes
+    data, more = quantized_tflite(data, model)
+    return data, (*notes, *more)
 
 
 def _exported(edge: Any) -> bytes:
@@ -73,22 +118,6 @@ def _exported(edge: Any) -> bytes:
         path = Path(folder) / "model.tflite"
         edge.export(str(path))
         return path.read_bytes()
-
-
-def _quantized(data: bytes, calibration: Array) -> bytes:
-    import tempfile
-
-    from ai_edge_litert.interpreter import Interpreter
-    from ai_edge_quantizer import quantizer, recipe
-
-    name = next(iter(Interpreter(model_content=data).get_signature_list().values()))["inputs"][0]
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "float.tflite"
-        path.write_bytes(data)
-        tool = quantizer.Quantizer(str(path), recipe.static_wi8_ai8())
-        ranges = tool.calibrate({"serving_default": [{name: row[None]} for row in calibration]})
-        quantized = tool.quantize(ranges).quantized_model
-    return bytes(quantized)
 
 
 def slim(data: bytes) -> bytes:

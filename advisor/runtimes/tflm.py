@@ -13,8 +13,14 @@ from advisor.model import Artifact, BuiltModel, Session, Support
 from advisor.network.weights import Array
 from advisor.runtimes.litert import LiteRt, dequantize, quantize
 from advisor.runtimes.quiet import captured
+from advisor.runtimes.tflite_file import WIDE
 from specs.chip import Precision, Target
 from specs.errors import ModelFileError
+
+ARENA_BYTES = 1 << 24
+"""What the interpreter may use on this machine, or ten times the file: some networks of few weights need more. How much
+it did use is what `arena_bytes` tells."""
+MIXED = "mixed on TFLM: 16-bit activations and 8-bit weights throughout, no layer in float"
 
 
 class Tflm:
@@ -28,7 +34,10 @@ class Tflm:
         return Support(False, f"TFLM has no {precision} kernels")
 
     def export(self, model: BuiltModel, out_dir: Path) -> Artifact:
-        return replace(LiteRt().export(model, out_dir), runtime=self.id)
+        if model.quantization != "mixed":
+            return replace(LiteRt().export(model, out_dir), runtime=self.id)
+        made = LiteRt().export(replace(model, quantization=WIDE), out_dir)
+        return replace(made, runtime=self.id, quantization="mixed", notes=(*made.notes, MIXED))
 
     def open(self, artifact: Artifact) -> Session:
         return TflmSession(artifact.path)
@@ -44,7 +53,8 @@ class TflmSession:
         try:
             with captured() as sink:
                 try:
-                    self._interpreter = runtime.Interpreter.from_file(str(path))
+                    arena = max(ARENA_BYTES, 10 * path.stat().st_size)
+                    self._interpreter = runtime.Interpreter.from_file(str(path), arena_size=arena)
                 finally:
                     said = _said(sink)
             self._input = self._interpreter.get_input_details(0)

@@ -92,6 +92,8 @@ def test_a_class_imbalance_is_weighted_when_asked():
     [
         ("image-classification", (1, 8, 8)),
         ("audio-classification", (1, 49, 10)),
+        ("audio-classification", (10, 49, 1)),
+        ("audio-classification", (1, 800, 1)),
         ("timeseries-classification", (6, 64, 1)),
     ],
 )
@@ -102,6 +104,14 @@ def test_augmentation_varies_and_repeats(kind, shape):
     assert first.shape == x.shape
     assert not torch.equal(first, x)
     assert torch.isfinite(first).all()
+
+
+def test_features_over_time_vary_alike_for_families_of_images_and_of_sequences():
+    x = torch.randn(8, 1, 49, 10, generator=torch.Generator().manual_seed(0))
+    image, sequence = (
+        augment(rows, "audio-classification", torch.Generator().manual_seed(5)) for rows in (x, x.permute(0, 3, 2, 1))
+    )
+    assert torch.equal(image, sequence.permute(0, 3, 2, 1))
 
 
 def test_lengths_are_counted_in_samples_never_seconds():

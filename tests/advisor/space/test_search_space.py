@@ -27,9 +27,9 @@ def params(**values):
 
 
 def test_runtimes_decide_which_quantizations_are_searched():
-    assert space("host:onnxruntime").quantization == ("fp32", "int8", "int8-pt2e")
-    assert space("stm32h743:tflm").quantization == ("fp32", "int8")
-    assert space("host:litert").quantization == ("fp32", "fp16", "int8")
+    assert space("host:onnxruntime").quantization == ("fp32", "int8", "mixed", "int8-qat", "int8-pt2e")
+    assert space("stm32h743:tflm").quantization == ("fp32", "int8", "mixed", "int8-qat")
+    assert space("host:litert").quantization == ("fp32", "fp16", "int8", "mixed", "int8-qat")
 
 
 def test_a_spec_that_leaves_no_quantization_is_refused_with_what_is_possible():
@@ -77,5 +77,5 @@ def test_every_point_of_a_space_makes_a_candidate():
     for _ in range(50):
         values = {d.name: rng.choice(d.grid()) for d in found.common()}
         values |= {d.name: rng.choice(d.grid()) for d in found.dimensions(str(values["architecture"]))}
-        assert found.candidate(values).quantization in ("fp32", "int8")
+        assert found.candidate(values).quantization in ("fp32", "int8", "mixed", "int8-qat")
     assert found.size() > 1000

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from advisor.commands import calibrate, catalog, dashboard, feasibility, figures, runs
+from advisor.commands import calibrate, catalog, dashboard, feasibility, figures, relax, runs
 from specs.errors import AdvisorError
 
 
@@ -54,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--debug", action="store_true", help="tracebacks instead of one line")
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for group in (catalog, feasibility, figures, calibrate, runs, dashboard):
+    for group in (catalog, feasibility, figures, calibrate, runs, relax, dashboard):
         group.add(verbs)
     for verb in verbs.choices.values():
         verb.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)

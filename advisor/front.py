@@ -3,73 +3,180 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, overload
 
+import numpy as np
+
+from advisor.baseline import beats
+from advisor.columns import Columns, Judged, Places, columns_of, judge
+from advisor.dominance import non_dominated
 from advisor.evaluation import OBJECTIVE_METRIC, Evaluation
-from advisor.score import Margin, feasible, margins, violation
+from advisor.picks import PICKS, Picks, Ranked, choose, knee, named_picks
+from advisor.score import margins
 from specs.errors import SpecError
 from specs.limits import METRICS
 from specs.spec import Spec
 
+__all__ = [
+    "Dominated", "Front", "Ranked", "Rows", "best_of_each_quantization", "front", "front_info", "knee", "non_dominated",
+    "pick", "row_info", "usable_objectives", "values",
+]  # fmt: skip
+
 Verdict = Literal["feasible", "none found"]
+Dominated = Callable[[Evaluation], bool]
+"""Whether the user's baseline beats an evaluation beyond noise; false for the baseline's own."""
+BEATEN = "the baseline is better beyond noise"
+LISTED = 1000
+"""Evaluations `front_info` lists in full; of more, those on the front, its comparisons and the nearest misses."""
+_CHUNK = 1000
 
 
-@dataclass(frozen=True)
-class Ranked:
-    """An evaluation judged by the spec."""
+class Rows(Sequence[Ranked]):
+    """Every trained evaluation, judged; read where it is looked at, once."""
 
-    evaluation: Evaluation
-    margins: tuple[Margin, ...]
-    feasible: bool | None
-    violation: float
-    on_front: bool
+    def __init__(self, spec: Spec, columns: Columns, judged: Judged, members: set[int], notes: dict[int, str]) -> None:
+        self.columns = columns
+        self._spec, self._judged = spec, judged
+        self._members, self._notes = members, notes
+        self._places = columns.done.tolist()
+        self._known: dict[int, Ranked] = {}
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, index: int) -> Ranked: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Ranked]: ...
+    def __getitem__(self, index: int | slice) -> Ranked | list[Ranked]:
+        if isinstance(index, slice):
+            return self.at(self._places[index])
+        return self.at([self._places[index]])[0]
+
+    def __iter__(self) -> Iterator[Ranked]:
+        for start in range(0, len(self), _CHUNK):
+            yield from self.at(self._places[start : start + _CHUNK])
+
+    def at(self, places: Sequence[int]) -> list[Ranked]:
+        """Those at some places of the columns."""
+        new = [place for place in places if place not in self._known]
+        for place, evaluation in zip(new, self.columns.load(new), strict=True):
+            self._known[place] = self._ranked(place, evaluation)
+        return [self._known[place] for place in places]
+
+    def find(self, candidate: str, target: str | None = None) -> Ranked | None:
+        """By the candidate's id; on the first target that has it where none is named."""
+        columns = self.columns
+        for name in dict.fromkeys(columns.targets) if target is None else (target,):
+            place = columns.place.get((candidate, name))
+            if place is not None and columns.statuses[place] == "done":
+                return self.at([place])[0]
+        return None
+
+    def _ranked(self, place: int, evaluation: Evaluation) -> Ranked:
+        judged = self._judged
+        found = [replace(m, value=judged.margin(place, m.limit)) for m in margins(self._spec, evaluation.metrics)]
+        feasible = {1: True, 0: False, -1: None}[int(judged.feasible[place])]
+        return Ranked(evaluation, tuple(found), feasible, float(judged.violation[place]), place in self._members,
+                      self._notes.get(place, ""))  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Front:
     """`members`: per target the feasible non-dominated evaluations; where a target has none, `fallback` holds its
-    least-violating ones. `ranked` has every evaluation that was trained."""
+    least-violating ones. `ranked` has every evaluation that was trained, `compared` the feasible ones that were scored
+    on the test split though off the front, `baseline` the user's own model a target. `brief` and `skipped` count those
+    that only a brief training was spent on, and none at all."""
 
+    spec: Spec
     verdict: Verdict
-    ranked: tuple[Ranked, ...]
+    ranked: Rows
     members: tuple[Ranked, ...]
     fallback: tuple[Ranked, ...]
+    compared: tuple[Ranked, ...]
+    targets: tuple[str, ...]
+    feasible: int
+    brief: int
     skipped: int
     failed: int
     failures: tuple[tuple[str, int], ...] = ()
     """Distinct reasons of failed evaluations and how often each, most frequent first."""
+    baseline: tuple[Ranked, ...] = ()
 
     @property
     def exit_status(self) -> int:
         return 0 if self.verdict == "feasible" else 4
 
+    def picks(self) -> Picks:
+        return named_picks(self.spec, self.members)
 
-def front(spec: Spec, evaluations: Sequence[Evaluation], *, fallback: int = 5) -> Front:
-    """Judge evaluations by the spec as it stands (limits may differ from those searched with)."""
-    done = [evaluation for evaluation in evaluations if evaluation.status == "done"]
-    judged = [_judge(spec, evaluation) for evaluation in done]
+
+def front(
+    spec: Spec, evaluations: Sequence[Evaluation] | Columns, *, fallback: int = 5, baseline: Dominated | None = None
+) -> Front:
+    """Judge evaluations by the spec as it stands (limits may differ from those searched with).
+
+    What `baseline` answers true for stays off the front, with a note; without it, what the user's own model among the
+    evaluations beats.
+    """
+    columns = evaluations if isinstance(evaluations, Columns) else columns_of(evaluations)
+    judged = judge(spec, columns)
+    given = [i for i, status in enumerate(columns.statuses) if status == "given"]
+    baseline = baseline or beats(spec, columns.load(given))
     members: set[int] = set()
-    spare: list[Ranked] = []
-    for target in dict.fromkeys(row.evaluation.target for row in judged):
-        mine = [i for i, row in enumerate(judged) if row.evaluation.target == target]
-        objectives = usable_objectives(spec, [judged[i].evaluation for i in mine])
-        good = [i for i in mine if judged[i].feasible]
-        members |= {good[k] for k in non_dominated([values(judged[i].evaluation, objectives) for i in good])}
-        if not good:
+    notes: dict[int, str] = {}
+    spare: list[int] = []
+    accuracy = np.nan_to_num(columns.metric("accuracy").value)
+    for mine in columns.by_target().values():
+        good = mine[judged.feasible[mine] == 1]
+        kept = _undominated(spec, columns, mine, good, baseline, notes)
+        members |= set(kept)
+        if not len(good):
             # undecided ones (a figure is absent) come first: nothing is known to be wrong with them
-            spare += sorted((judged[i] for i in mine), key=lambda r: (r.violation, -_accuracy(r)))[:fallback]
-    ranked = tuple(Ranked(r.evaluation, r.margins, r.feasible, r.violation, i in members) for i, r in enumerate(judged))
+            order = np.lexsort((-accuracy[mine], judged.violation[mine]))
+            spare += mine[order[:fallback]].tolist()
+    ranked = Rows(spec, columns, judged, members, notes)
+    compared = np.flatnonzero(columns.tested & (judged.feasible == 1)).tolist()
+    counts = Counter(columns.statuses)
     return Front(
+        spec=spec,
         verdict="feasible" if members else "none found",
         ranked=ranked,
-        members=tuple(sorted((r for r in ranked if r.on_front), key=lambda r: (r.evaluation.target, -_accuracy(r)))),
-        fallback=tuple(spare),
-        skipped=sum(evaluation.status == "skipped" for evaluation in evaluations),
-        failed=sum(evaluation.status == "failed" for evaluation in evaluations),
-        failures=tuple(Counter(e.reason for e in evaluations if e.status == "failed").most_common()),
+        members=tuple(sorted(ranked.at(sorted(members)), key=lambda r: (r.evaluation.target, -_accuracy(r)))),
+        fallback=tuple(ranked.at(spare)),
+        compared=tuple(ranked.at([i for i in compared if i not in members and columns.statuses[i] == "done"])),
+        targets=tuple(columns.by_target()),
+        feasible=int((judged.feasible[columns.done] == 1).sum()),
+        brief=counts["ranked"],
+        skipped=counts["skipped"],
+        failed=counts["failed"],
+        failures=tuple(Counter(columns.reasons.values()).most_common()),
+        baseline=tuple(ranked.at(given)),
     )
+
+
+def _undominated(
+    spec: Spec, columns: Columns, mine: Places, good: Places, baseline: Dominated | None, notes: dict[int, str]
+) -> list[int]:
+    """Places of one target's front among `good`; `notes` gets those the baseline keeps off it."""
+    points = np.empty((len(columns), 0))
+    for name in spec.objectives:
+        metric = OBJECTIVE_METRIC[name]
+        value = columns.metric(metric).value
+        if not np.isnan(value[mine]).any():  # energy may be unknown on a target
+            points = np.column_stack((points, -value if METRICS[metric].sense == "min" else value))
+    passed: set[int] = set()
+    while True:
+        kept: list[int] = good[non_dominated(points[good])].tolist()
+        new = [place for place in kept if place not in passed]
+        beaten = {p for p, e in zip(new, columns.load(new), strict=True) if baseline(e)} if baseline else set()
+        if not beaten:
+            return kept
+        passed |= set(new) - beaten
+        notes.update(dict.fromkeys(beaten, BEATEN))
+        good = good[~np.isin(good, list(beaten))]
 
 
 def best_of_each_quantization(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
@@ -103,63 +210,42 @@ def values(evaluation: Evaluation, objectives: Sequence[str]) -> tuple[float, ..
     return tuple(found)
 
 
-def non_dominated(points: Sequence[Sequence[float]]) -> list[int]:
-    """Indexes of the points no other point dominates (minimisation); of equal points the first."""
-    kept = []
-    for i, p in enumerate(points):
-        for j, q in enumerate(points):
-            if i != j and all(b <= a for a, b in zip(p, q, strict=True)) and (tuple(q) != tuple(p) or j < i):
-                break
-        else:
-            kept.append(i)
-    return kept
-
-
 def pick(found: Front, name: str, target: str | None = None) -> Ranked:
-    """A member by name (`knee`, `accuracy`, `latency`, `smallest`) or any evaluation by its id.
+    """A member by one of the names in PICKS, over all targets or on one, or any evaluation by its id.
 
     Raises:
-        SpecError: nothing feasible to pick from, or an unknown name or id.
+        SpecError: nothing feasible to pick from, no figure to pick by, or an unknown name or id.
     """
-    known = list(dict.fromkeys(r.evaluation.target for r in found.ranked))
-    if target is not None and target not in known:
-        raise SpecError("this run has no such target", seen=target, allowed=", ".join(known))
+    if target is not None and target not in found.targets:
+        raise SpecError("this run has no such target", seen=target, allowed=", ".join(found.targets))
     members = [r for r in found.members if target in (None, r.evaluation.target)]
-    if name in ("knee", "accuracy", "latency", "smallest"):
+    if name in PICKS:
+        if not members and found.baseline and found.feasible:
+            raise SpecError("nothing to pick: the baseline is better than every feasible candidate beyond noise",
+                            seen=name, next="keep the baseline, or search longer")  # fmt: skip
         if not members:
             raise SpecError("nothing feasible to pick from", seen=name,
                             next="pick a least-violating candidate by its id, or relax a limit")  # fmt: skip
-        members = [r for r in members if r.evaluation.target == members[0].evaluation.target]
-        return _picked(members, name)
-    for row in found.ranked:
-        if row.evaluation.id == name and target in (None, row.evaluation.target):
-            return row
-    ids = ", ".join(dict.fromkeys(r.evaluation.id for r in (*members, *found.fallback)))
-    raise SpecError("no such candidate in this run", seen=name, allowed=f"knee, accuracy, latency, smallest, {ids}")
+        chosen = choose(found.spec, members, name)
+        if isinstance(chosen, str):
+            others = ", ".join(other for other in PICKS if not isinstance(choose(found.spec, members, other), str))
+            raise SpecError(f"no candidate to pick by that name: {chosen}", seen=name, allowed=others)
+        return chosen
+    row = found.ranked.find(name, target)
+    if row is None:
+        ids = ", ".join(dict.fromkeys(r.evaluation.id for r in (*members, *found.fallback)))
+        raise SpecError("no such candidate in this run", seen=name, allowed=f"{', '.join(PICKS)}, {ids}")
+    return row
 
 
-def _picked(members: Sequence[Ranked], name: str) -> Ranked:
-    if name == "accuracy":
-        return max(members, key=lambda r: (_accuracy(r), -_value(r, "latency_ms")))
-    if name in ("latency", "smallest"):
-        metric = "latency_ms" if name == "latency" else "flash_bytes"
-        return min(members, key=lambda r: (_value(r, metric), -_accuracy(r)))
-    return members[knee([(-_accuracy(r), _value(r, "latency_ms")) for r in members])]
-
-
-def knee(points: Sequence[tuple[float, float]]) -> int:
-    """The point farthest from the line between the ends, both axes scaled to the front's range."""
-    scaled = []
-    for axis in (0, 1):
-        column = [p[axis] for p in points]
-        span = (max(column) - min(column)) or 1.0
-        scaled.append([(v - min(column)) / span for v in column])
-    distance = [a + b for a, b in zip(*scaled, strict=True)]
-    return distance.index(min(distance))
-
-
-def front_info(spec: Spec, found: Front) -> dict[str, Any]:
-    """What `advisor front --json`, the report and the dashboard show."""
+def front_info(spec: Spec, found: Front, *, every: bool = False) -> dict[str, Any]:
+    """What `advisor front --json`, the report and the dashboard show; all evaluations of a very large run only with
+    `every`, and how many are not listed under `omitted`."""
+    rows: Sequence[Ranked] = found.ranked
+    if len(rows) > LISTED and not every:
+        shown = (*found.members, *found.compared, *found.fallback)
+        rows = list({(row.evaluation.id, row.evaluation.target): row for row in shown}.values())
+    picks = found.picks()
     return {
         "schema": 1,
         "spec_id": spec.id,
@@ -168,15 +254,28 @@ def front_info(spec: Spec, found: Front) -> dict[str, Any]:
         "objectives": list(spec.objectives),
         "counts": {
             "evaluated": len(found.ranked),
-            "feasible": sum(r.feasible is True for r in found.ranked),
+            "feasible": found.feasible,
             "on_front": len(found.members),
+            "brief": found.brief,
             "skipped": found.skipped,
             "failed": found.failed,
         },
-        "evaluations": [row_info(row) for row in found.ranked],
+        "picks": [pick.to_dict() for pick in picks.chosen],
+        "absent_picks": [{"name": name, "reason": reason} for name, reason in picks.absent.items()],
+        "measured": _measured(found),
+        "baseline": [row_info(row) for row in found.baseline],
+        "evaluations": [row_info(row) for row in rows],
+        "omitted": len(found.ranked) - len(rows),
         "failures": [{"reason": reason, "count": count} for reason, count in found.failures],
         "least_violating": [f"{row.evaluation.id}@{row.evaluation.target}" for row in found.fallback],
     }
+
+
+def _measured(found: Front) -> list[dict[str, Any]]:
+    """Per target, how many of the front were measured on it."""
+    rows = [(row.evaluation.target, row.evaluation.metric("latency_ms").source == "measured") for row in found.members]
+    return [{"target": name, "measured": sum(seen for at, seen in rows if at == name),
+             "of": sum(at == name for at, _ in rows)} for name in dict.fromkeys(at for at, _ in rows)]  # fmt: skip
 
 
 def row_info(row: Ranked) -> dict[str, Any]:
@@ -192,20 +291,11 @@ def row_info(row: Ranked) -> dict[str, Any]:
         "violation": row.violation,
         "fidelity": evaluation.fidelity,
         "on_front": row.on_front,
+        "note": row.note,
         "artifact": evaluation.artifact,
         "details": dict(evaluation.details),
     }
 
 
-def _judge(spec: Spec, evaluation: Evaluation) -> Ranked:
-    found = margins(spec, evaluation.metrics)
-    return Ranked(evaluation, tuple(found), feasible(found), violation(found), on_front=False)
-
-
 def _accuracy(row: Ranked) -> float:
     return row.evaluation.metric("accuracy").value or 0.0
-
-
-def _value(row: Ranked, metric: str) -> float:
-    value: float | None = row.evaluation.metric(metric).value
-    return float("inf") if value is None else value

@@ -1,225 +1,299 @@
-"""The ledger: the only truth of a run. Append-only rows in SQLite (or PostgreSQL by URL) through SQLAlchemy.
+"""The ledger: the only truth of a run, appended to and never rewritten.
 
-One coordinator writes; readers (dashboard, `front`) open it read-only and never block it.
+One coordinator writes; readers (dashboard, `front`) open it read-only and never block it. A calibration re-scores by
+rows of its own: what an evaluation was before it stays readable.
 """
 
 from __future__ import annotations
 
 import json
-import os
+import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import Column, Float, Integer, MetaData, String, Table, Text, create_engine, event, insert, select
-from sqlalchemy.engine import URL, Engine
-from sqlalchemy.exc import SQLAlchemyError
+import numpy as np
 
-from advisor.evaluation import FIDELITIES, Evaluation
+from advisor.columns import Columns
+from advisor.evaluation import Evaluation
+from advisor.rows import CALIBRATED, MARKS, OLDER, SCHEMA, Calibration, Source, metrics_of, reading, texts
+from advisor.stock import Stock, View, merged, view_of
+from cost_models.estimate import Estimate
 from specs.errors import AdvisorError, SpecError
 
-SCHEMA = 1
-_tables = MetaData()
-_run = Table("run", _tables, Column("key", String, primary_key=True), Column("value", Text, nullable=False))
-_evaluations = Table(
-    "evaluations",
-    _tables,
-    Column("row", Integer, primary_key=True),
-    Column("time", Float, nullable=False),
-    Column("candidate", String, nullable=False, index=True),
-    Column("target", String, nullable=False),
-    Column("fidelity", String, nullable=False),
-    Column("status", String, nullable=False),
-    Column("data", Text, nullable=False),
-)
-_measurements = Table(
-    "measurements",
-    _tables,
-    Column("row", Integer, primary_key=True),
-    Column("time", Float, nullable=False),
-    Column("candidate", String, nullable=False, index=True),
-    Column("target", String, nullable=False),
-    Column("data", Text, nullable=False),
-)
-_trials = Table(
-    "trials",
-    _tables,
-    Column("row", Integer, primary_key=True),
-    Column("target", String, nullable=False),
-    Column("number", Integer, nullable=False),
-    Column("params", Text, nullable=False),
-    Column("data", Text, nullable=False),
-)
+if TYPE_CHECKING:  # loaded by those who write
+    from sqlalchemy import Connection, Engine
+
+__all__ = ["Calibration", "Ledger", "LedgerError"]
+T = TypeVar("T")
 
 
 class Ledger:
-    """Evaluations, measurements and told trials of one run."""
+    """Evaluations, measurements, calibrations and told trials of one run.
 
-    def __init__(self, engine: Engine, where: str) -> None:
-        self._engine, self._where = engine, where
+    A place is a file or a database's URL; opened read-only it has no `_engine`. `_calibrated`: there are tables of
+    calibrations, as there are but in older ledgers that are only read.
+    """
+
+    def __init__(self, place: Path | str, *, read_only: bool = False) -> None:
+        self._place = place
+        self._engine: Engine | None = None
+        self._errors: tuple[type[Exception], ...] = (sqlite3.Error,)
+        self._calibrated = True
+        self._stock = Stock()
+        if not read_only:
+            from sqlalchemy.exc import SQLAlchemyError
+
+            from advisor.tables import engine_of
+
+            self._engine, self._errors = engine_of(place), (sqlite3.Error, SQLAlchemyError)
 
     @classmethod
-    def create(cls, url: str | URL, facts: Mapping[str, str]) -> Ledger:
-        """A new ledger with the run's facts (`spec`, `spec_id`, `seed`, `versions`).
+    def create(cls, place: Path | str, facts: Mapping[str, str]) -> Ledger:
+        """A new ledger, in a file or at a URL, with the run's facts (`spec`, `spec_id`, `seed`, `versions`).
 
         Raises:
             SpecError: the place already holds another run.
         """
-        ledger = cls(_engine(url), str(url))
-        with ledger._safely():
-            _tables.create_all(ledger._engine)
-            if ledger.facts():
-                raise SpecError("this ledger already holds a run", seen=str(url), next="use `advisor resume`")
-            with ledger._engine.begin() as connection:
-                rows = [{"key": key, "value": value} for key, value in {"schema": str(SCHEMA), **facts}.items()]
-                connection.execute(insert(_run), rows)
+        from advisor import tables
+
+        ledger = cls(place)
+        with ledger._writing() as connection:
+            tables.METADATA.create_all(connection)
+            if tables.EngineSource(connection).rows("select 1 from run"):
+                raise SpecError("this ledger already holds a run", seen=str(place), next="use `advisor resume`")
+            for key, value in {**MARKS, **facts}.items():
+                tables.put(connection, key, value)
         return ledger
 
     @classmethod
     def open(cls, path: Path, *, read_only: bool = False) -> Ledger:
-        """The ledger of an existing run.
+        """The ledger of an existing run; one of an older version is upgraded, or read as it is.
 
         Raises:
-            SpecError: missing, damaged, or of another schema.
+            SpecError: missing, or of a newer version.
+            LedgerError: damaged.
         """
         if not path.is_file():
             raise SpecError("no run here", seen=str(path.parent), next="start one with `advisor search SPEC`")
-        ledger = cls(_engine(file_url(path, read_only=read_only), read_only=read_only), str(path))
-        with ledger._safely():
-            schema = ledger.facts().get("schema")
-        if schema != str(SCHEMA):
-            raise SpecError("ledger of another version", where=str(path), seen=schema, allowed=str(SCHEMA))
+        ledger = cls(path, read_only=read_only)
+        facts = ledger.facts()
+        schema = facts.get("schema")
+        if schema not in (str(SCHEMA), *OLDER):
+            raise SpecError("ledger of another version", where=str(path), seen=schema, allowed=str(SCHEMA),
+                            next="use the newer version, or start a new run")  # fmt: skip
+        ledger._calibrated = schema == str(SCHEMA)
+        ledger._stock.stored = all(facts.get(key) == value for key, value in MARKS.items())
+        if not read_only and not ledger._stock.stored:
+            ledger._upgrade()
         return ledger
 
     def facts(self) -> dict[str, str]:
-        """What was recorded when the run was made."""
-        with self._safely(), self._engine.connect() as connection:
-            return {row.key: row.value for row in connection.execute(select(_run))}
+        """What was recorded of the run."""
+        with self._reading() as source:
+            return dict(source.rows("select key, value from run"))
 
     def set_fact(self, key: str, value: str) -> None:
-        with self._safely(), self._engine.begin() as connection:
-            connection.execute(_run.delete().where(_run.c.key == key))
-            connection.execute(insert(_run), {"key": key, "value": value})
+        from advisor.tables import put
+
+        with self._writing() as connection:
+            put(connection, key, value)
 
     def add(self, evaluation: Evaluation) -> None:
-        row = {
-            "time": time.time(),
-            "candidate": evaluation.id,
-            "target": evaluation.target,
-            "fidelity": evaluation.fidelity,
-            "status": evaluation.status,
-            "data": _dump(evaluation.to_dict()),
-        }
-        with self._safely(), self._engine.begin() as connection:
-            connection.execute(insert(_evaluations), row)
+        self.add_all([evaluation])
+
+    def add_all(self, evaluations: Sequence[Evaluation]) -> None:
+        """All of them or none; much quicker than one by one."""
+        from advisor.tables import append
+
+        with self._writing() as connection:
+            append(connection, evaluations, _dump)
 
     def history(self) -> list[Evaluation]:
-        """Every row ever written, oldest first."""
-        with self._safely(), self._engine.connect() as connection:
-            rows = connection.execute(select(_evaluations.c.data).order_by(_evaluations.c.row)).scalars().all()
-        return [self._read(text) for text in rows]
+        """Every row ever written, oldest first, as it was written."""
+        with self._reading() as source:
+            documents = source.rows("select data from evaluations order by row")
+        return [self._read(text) for (text,) in documents]
 
-    def evaluations(self) -> list[Evaluation]:
-        """The current row of every candidate on every target: the highest fidelity that worked, newest of those."""
-        best: dict[tuple[str, str], Evaluation] = {}
-        for evaluation in self.history():
-            key = (evaluation.id, evaluation.target)
-            old = best.get(key)
-            if old is None or _rank(evaluation) >= _rank(old):
-                best[key] = evaluation
-        return list(best.values())
+    def evaluations(self, at: int | None = None) -> list[Evaluation]:
+        """The current row of every candidate on every target: the highest fidelity that worked, newest of those, with
+        the figures of the newest calibration, or those it had `at` an earlier one (0: before the first).
+
+        Raises:
+            SpecError: no calibration `at`, or a damaged row.
+        """
+        view = self._view(at)
+        return self._loaded(view, range(len(view.row)))
+
+    def columns(self, at: int | None = None) -> Columns:
+        """The same as arrays, without reading a document.
+
+        Raises:
+            SpecError: no calibration `at`, or a damaged row.
+        """
+        return self._view(at).columns
 
     def add_measurement(self, candidate: str, target: str, data: Mapping[str, Any]) -> None:
+        from advisor.tables import MEASUREMENTS
+
         row = {"time": time.time(), "candidate": candidate, "target": target, "data": _dump(data)}
-        with self._safely(), self._engine.begin() as connection:
-            connection.execute(insert(_measurements), row)
+        with self._writing() as connection:
+            connection.execute(MEASUREMENTS.insert(), row)
 
     def measurements(self, candidate: str | None = None) -> list[tuple[str, str, dict[str, Any]]]:
         """(candidate, target, measurement) in the order they were taken."""
-        query = select(_measurements).order_by(_measurements.c.row)
-        if candidate:
-            query = query.where(_measurements.c.candidate == candidate)
-        with self._safely(), self._engine.connect() as connection:
-            return [(row.candidate, row.target, self._json(row.data)) for row in connection.execute(query)]
+        chosen = "where candidate = :candidate " if candidate else ""
+        query = f"select candidate, target, data from measurements {chosen}order by row"  # noqa: S608 - constants
+        with self._reading() as source:
+            found = source.rows(query, **({"candidate": candidate} if candidate else {}))
+        return [(name, target, self._json(text)) for name, target, text in found]
 
-    def add_trials(self, rows: list[dict[str, Any]]) -> None:
+    def add_trials(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Trials told to the study: `target`, `number`, `params` and `data` (values and constraints)."""
+        from advisor.tables import TRIALS
+
         packed = [{**row, "params": _dump(row["params"]), "data": _dump(row["data"])} for row in rows]
-        with self._safely(), self._engine.begin() as connection:
-            if packed:
-                connection.execute(insert(_trials), packed)
+        if packed:
+            with self._writing() as connection:
+                connection.execute(TRIALS.insert(), packed)
 
     def trials(self, target: str) -> list[dict[str, Any]]:
         """What `add_trials` recorded for a target, by number."""
-        query = select(_trials).where(_trials.c.target == target).order_by(_trials.c.number, _trials.c.row)
-        with self._safely(), self._engine.connect() as connection:
-            return [
-                {"number": row.number, "params": self._json(row.params), "data": self._json(row.data)}
-                for row in connection.execute(query)
-            ]
+        query = "select number, params, data from trials where target = :target order by number, row"
+        with self._reading() as source:
+            found = source.rows(query, target=target)
+        return [{"number": n, "params": self._json(params), "data": self._json(data)} for n, params, data in found]
+
+    def record_calibration(self, made: Calibration, rescored: Mapping[str, Mapping[str, Estimate]]) -> Calibration:
+        """One calibration of a target's cost model, and what it gives the target's candidates anew: by id, metrics of
+        CALIBRATED; what is not named stays as evaluated. Stored together or not at all. Returns it with its id.
+
+        Raises:
+            ValueError: another metric, or a candidate that was not evaluated on the target.
+        """
+        from advisor import tables
+
+        wrong = {name for metrics in rescored.values() for name in metrics} - set(CALIBRATED)
+        if wrong:
+            raise ValueError(f"no calibration changes {', '.join(sorted(wrong))}")
+        with self._writing() as connection:
+            source = tables.EngineSource(connection)
+            self._stock.grow(source, self._read)
+            return tables.add_calibration(connection, made, rescored, self._stock, _dump)
+
+    def calibrations(self) -> list[Calibration]:
+        """Every calibration in the order they were made; their ids count from 1."""
+        if not self._calibrated:
+            return []
+        with self._reading() as source:
+            found = source.rows("select row, time, target, data from calibrations order by row")
+        with self._undamaged():
+            return [Calibration.from_data(row, at, name, self._json(text)) for row, at, name, text in found]
 
     def close(self) -> None:
-        self._engine.dispose()
+        if self._engine is not None:
+            self._engine.dispose()
+
+    def _view(self, at: int | None) -> View:
+        mark = None
+        if at is not None:
+            marks = {0: 0} | {made.id: made.mark for made in self.calibrations()}
+            if at not in marks:
+                raise SpecError("no such calibration", where=str(self._place), seen=at,
+                                allowed=", ".join(map(str, marks)))  # fmt: skip
+            mark = (at, marks[at])
+        with self._reading() as source, self._undamaged():
+            self._stock.grow(source, self._read)
+            return view_of(source, self._stock, self._loaded, mark, calibrated=self._calibrated)
+
+    def _loaded(self, view: View, places: Sequence[int]) -> list[Evaluation]:
+        """Whole evaluations, with the figures that count in the view."""
+        chosen = np.asarray(places, dtype=np.intp)
+        rows, costs, again = (column[chosen].tolist() for column in (view.row, view.costs, view.rescored))
+        with self._reading() as source:
+            documents = texts(source, "evaluations", list({*rows, *costs}))
+            changes = texts(source, "rescored", [row for row in again if row])
+        with self._undamaged():
+            found = [self._read(documents[row]) for row in rows]
+            earlier = [
+                self._read(documents[cost]) if cost != row else None for cost, row in zip(costs, rows, strict=True)
+            ]
+            change = [self._parsed(metrics_of, changes[row]) if row else {} for row in again]
+            return [merged(*three) for three in zip(found, earlier, change, strict=True)]
+
+    def _upgrade(self) -> None:
+        """Make a ledger of an older version, or with figures packed by another one, this version's."""
+        from advisor import tables
+
+        with self._writing() as connection:
+            tables.METADATA.create_all(connection)
+            tables.upgrade(connection, self._read)
+        self._calibrated = self._stock.stored = True
 
     def _read(self, text: str) -> Evaluation:
-        try:
-            return Evaluation.from_dict(json.loads(text))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise SpecError("damaged row in the ledger", where=self._where, seen=text[:60]) from error
+        return self._parsed(lambda text: Evaluation.from_dict(json.loads(text)), text)
 
     def _json(self, text: str) -> dict[str, Any]:
+        return self._parsed(lambda text: dict(json.loads(text)), text)
+
+    def _parsed(self, parse: Callable[[str], T], text: str) -> T:
+        with self._undamaged(text):
+            return parse(text)
+
+    @contextmanager
+    def _undamaged(self, text: str = "") -> Iterator[None]:
         try:
-            data: dict[str, Any] = json.loads(text)
-            return data
-        except ValueError as error:
-            raise SpecError("damaged row in the ledger", where=self._where, seen=text[:60]) from error
+            yield
+        except DamagedRowError:
+            raise
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+            raise DamagedRowError("damaged row in the ledger", where=str(self._place),
+                                  seen=text[:60] or str(error)) from error  # fmt: skip
+
+    @contextmanager
+    def _reading(self) -> Iterator[Source]:
+        with self._safely():
+            if self._engine is None:
+                with reading(Path(self._place)) as source:
+                    yield source
+            else:
+                from advisor.tables import EngineSource
+
+                with self._engine.connect() as connection:
+                    yield EngineSource(connection)
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """A transaction.
+
+        Raises:
+            LedgerError: opened read-only, or the database refuses.
+        """
+        if self._engine is None:
+            raise LedgerError("this ledger was opened to be read", where=str(self._place))
+        with self._safely(), self._engine.begin() as connection:
+            yield connection
 
     @contextmanager
     def _safely(self) -> Iterator[None]:
         try:
             yield
-        except SQLAlchemyError as error:
+        except self._errors as error:
             cause = getattr(error, "orig", None) or error
-            raise LedgerError("the ledger cannot be read", where=self._where, seen=str(cause),
+            raise LedgerError("the ledger cannot be read", where=str(self._place), seen=str(cause),
                               next="restore it from a copy, or start a new run") from error  # fmt: skip
+
+
+class DamagedRowError(SpecError):
+    """A row of the ledger is not what was written."""
 
 
 class LedgerError(AdvisorError):
     """The ledger's file is damaged, locked or gone."""
 
     exit_status = 2
-
-
-def file_url(path: Path, *, read_only: bool = False) -> URL:
-    """The URL of a ledger's file, whatever its path holds (`?`, `#` and `%` mean something in a URL)."""
-    place = str(path.absolute())
-    if not read_only:
-        return URL.create("sqlite", database=place)
-    query = {"mode": "ro", "uri": "true"}
-    if not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists():
-        query["immutable"] = "1"  # nobody writes here, and SQLite could not make the files it reads beside a writer
-    return URL.create("sqlite", database=f"file:{quote(place)}", query=query)
-
-
-def _engine(url: str | URL, *, read_only: bool = False) -> Engine:
-    engine = create_engine(url)
-    if engine.dialect.name == "sqlite" and not read_only:
-
-        @event.listens_for(engine, "connect")
-        def _pragmas(connection: Any, _: Any) -> None:
-            # write-ahead logging lets readers look while the search writes, and survives kill -9
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=NORMAL")
-            connection.execute("PRAGMA busy_timeout=10000")
-
-    return engine
-
-
-def _rank(evaluation: Evaluation) -> tuple[bool, int]:
-    return (evaluation.status == "done", FIDELITIES.index(evaluation.fidelity))
 
 
 def _dump(value: Any) -> str:

@@ -21,7 +21,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "litert": "advisor.runtimes.litert:LiteRt",
         "tflm": "advisor.runtimes.tflm:Tflm",
     },
-    "devices": {"local": "advisor.devices.local:LocalDevice"},
+    "devices": {"local": "advisor.devices.local:LocalDevice", "replay": "advisor.devices.replay:ReplayDevice"},
     "cost_models": {
         "layered": "cost_models.layered:LayeredModel",
         "analytic": "cost_models.analytic:AnalyticModel",

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from advisor.evaluation import Evaluation
 from advisor.front import Front, front
-from advisor.ledger import Ledger, file_url
+from advisor.ledger import Ledger
 from specs.errors import AdvisorError, SpecError
 from specs.spec import Spec, parse_spec
+
+LEFT_OUT = "left_out:"
+"""Facts of the ledger, one a target: what was not tried there, and why."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Run:
 
     def front(self, spec: Spec | None = None) -> Front:
         """The front, judged by the run's spec or by the same spec with other limits."""
-        return front(spec or self.spec, self.evaluations())
+        return front(spec or self.spec, self.ledger.columns())
 
 
 class RunBusyError(AdvisorError):
@@ -54,7 +58,7 @@ def create_run(spec: Spec, folder: Path | None, facts: dict[str, str]) -> Run:
     except OSError as error:
         raise SpecError("cannot make the run directory", seen=str(folder), allowed=error.strerror or "") from None
     every = {"spec": spec.to_yaml(), "spec_id": spec.id, "spec_folder": str(spec.folder.absolute()), **facts}
-    ledger = Ledger.create(file_url(folder / "ledger.db"), every)
+    ledger = Ledger.create(folder / "ledger.db", every)
     return Run(folder, spec, ledger)
 
 
@@ -102,3 +106,13 @@ def free_path(base: Path) -> Path:
     while candidate.exists():
         candidate, number = base.with_name(f"{base.name}-{number}"), number + 1
     return candidate
+
+
+def left_out(facts: Mapping[str, str]) -> list[dict[str, str]]:
+    """Recipes that a run did not try, by target, each with the reason."""
+    return [
+        {"target": name.removeprefix(LEFT_OUT), "quantization": quantization, "reason": reason}
+        for name, text in sorted(facts.items())
+        if name.startswith(LEFT_OUT)
+        for quantization, reason in json.loads(text).items()
+    ]

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from advisor.commands.common import PICKS, Parsers, add_json, print_json
+from advisor.commands.common import PICKS, Parsers, add_json, add_workers, print_json, run_columns
 from specs.errors import AdvisorError
 from specs.spec import load_spec
 
@@ -19,17 +19,23 @@ def add(parsers: Parsers) -> None:
     search.add_argument("spec", type=Path)
     search.add_argument("--run", type=Path, metavar="DIR", dest="folder", help="run directory (default: runs/NAME)")
     search.add_argument("--anyway", action="store_true", help="search although feasibility proves it in vain")
+    add_workers(search)
     add_json(search)
     search.set_defaults(run=run_search)
 
     resume = parsers.add_parser("resume", help="continue an interrupted run")
     resume.add_argument("folder", type=Path, metavar="RUN")
+    add_workers(resume)
     add_json(resume)
     resume.set_defaults(run=run_resume)
 
     front = parsers.add_parser("front", help="the Pareto front of a run")
     front.add_argument("folder", type=Path, metavar="RUN")
+    front.add_argument("--target", help="the front of one target alone")
     front.add_argument("--all", action="store_true", help="every trained candidate, not only the front")
+    front.add_argument(
+        "--since", type=int, default=0, metavar="ID", help="what changed since calibration ID (default: all)"
+    )
     add_json(front)
     front.set_defaults(run=run_front)
 
@@ -68,7 +74,7 @@ def run_search(args: argparse.Namespace) -> int:
         status(event)
 
     try:
-        return _ended(args, search(spec, args.folder, listen))
+        return _ended(args, search(spec, args.folder, listen, args.workers))
     finally:
         status.close()
 
@@ -79,20 +85,20 @@ def run_resume(args: argparse.Namespace) -> int:
 
     status = StatusLine()
     try:
-        return _ended(args, resume(args.folder, status))
+        return _ended(args, resume(args.folder, status, args.workers))
     finally:
         status.close()
 
 
 def _ended(args: argparse.Namespace, searched: Searched) -> int:
-    from advisor.front import front_info
+    from advisor.report.answers import answer_info
     from advisor.report.front import front_text
 
-    info = front_info(searched.run.spec, searched.front)
+    info = answer_info(searched.run, searched.front)
     if args.json:
         print_json({**info, "run": str(searched.run.folder)})
     else:
-        print(front_text(searched.run.spec, info))
+        print(front_text(searched.run.spec, info, folder=str(searched.run.folder)))
         facts = searched.run.ledger.facts()
         for note in filter(None, facts.get("data_notes", "").split("\n")):
             print(f"data: {note}")
@@ -106,17 +112,20 @@ def _ended(args: argparse.Namespace, searched: Searched) -> int:
 
 
 def run_front(args: argparse.Namespace) -> int:
-    from advisor.front import front_info
+    from advisor.front import front
+    from advisor.report.answers import answer_info
     from advisor.report.front import front_text
+    from advisor.rows import no_collection
     from advisor.run import open_run
 
     run = open_run(args.folder, read_only=True)
-    found = run.front()
-    info = front_info(run.spec, found)
+    with no_collection():
+        found = front(run.spec, run_columns(run, args.target))
+        info = answer_info(run, found, every=args.all, since=args.since)
     if args.json:
         print_json(info)
     else:
-        print(front_text(run.spec, info, every=args.all))
+        print(front_text(run.spec, info, every=args.all, folder=str(args.folder)))
         if "finished" not in run.ledger.facts():
             print(f"not finished: continue with `advisor resume {args.folder}`")
     return found.exit_status

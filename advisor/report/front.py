@@ -5,30 +5,119 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from advisor.report.text import table
+from advisor.report.baseline import baseline_text, standing
+from advisor.report.robust import robust_text
+from advisor.report.text import figure_text, plural, table
+from cost_models.estimate import Estimate
 from specs.limits import METRICS
 from specs.spec import Spec
 from specs.units import human
 
 SHORT = {"measured": "", "computed": "", "predicted": "≈", "assumed": "~", "vendor-estimate": "≈v", "emulated": "≈e"}
 LEGEND = "≈ predicted, ~ assumed, otherwise measured or computed; every figure's source and interval: --json"
+ROWS = 40
+"""Rows of the table that people are shown without asking for all; named picks are always among them."""
+WIDTH = 120
+MOVED = 5
+"""Figures a calibration moved that people are shown."""
 
 
-def front_text(spec: Spec, info: Mapping[str, Any], *, every: bool = False) -> str:
-    """Verdict, counts and a table: the front, or the least-violating candidates where nothing is feasible."""
+def front_text(spec: Spec, info: Mapping[str, Any], *, every: bool = False, folder: str = "RUN") -> str:
+    """Verdict, counts and a table: the front, or the least-violating candidates where nothing is feasible; then the
+    named picks and why, what would help (as commands on the run in `folder`), what calibrations changed."""
     counts = info["counts"]
     lines = [
         f"{spec.name}: {info['verdict']} · {counts['evaluated']} candidates evaluated, {counts['feasible']} feasible, "
-        f"{counts['on_front']} on the front, {counts['skipped']} skipped before training, {counts['failed']} failed"
+        f"{counts['on_front']} on the front; {counts['brief']} not taken beyond a brief training, {counts['skipped']} "
+        f"skipped before any, {counts['failed']} failed"
     ]
-    rows = [row for row in info["evaluations"] if every or row["on_front"] or _compared(row)]
-    if rows:
-        lines += ["", table(_headers(spec), [_row(spec, row) for row in sorted(rows, key=_order)]), "", LEGEND]
+    wanted = [row for row in info["evaluations"] if every or row["on_front"] or _compared(row)]
+    rows = sorted(wanted, key=_order) if every else sorted(_first(info, wanted), key=_order)
+    today = info.get("baseline", [])
+    if rows or today:
+        lines += ["", table(_headers(spec), [_row(spec, row) for row in (*today, *rows)]), "", LEGEND]
+    lines += [f"{part['quantization']} not tried on {part['target']}: {part['reason']}"
+              for part in info.get("left_out", ())]  # fmt: skip
+    lines += [_unmeasured_text(part) for part in info["measured"] if part["measured"] < part["of"]]
+    lines += baseline_text(info)
+    if len(rows) < len(wanted):
+        lines.append(f"{len(wanted) - len(rows)} more on the front: --all shows them")
+    lines += _picks_text(info)
     for failure in info["failures"][:3]:
         lines.append(f"failed ({failure['count']}×): {failure['reason']}")
+    shown = {f"{row['id']}@{row['target']}" for row in rows} | set(info["least_violating"])
+    looked_at = [row for row in info["evaluations"] if f"{row['id']}@{row['target']}" in shown]
+    if under := robust_text(sorted(looked_at, key=_order)):
+        lines += ["", under]
     if info["least_violating"]:
-        lines += ["", *_fallback_text(spec, info)]
+        lines += ["", *_fallback_text(spec, info, folder)]
+    lines += _calibration_text(info)
     return "\n".join(lines)
+
+
+def _unmeasured_text(part: Mapping[str, Any]) -> str:
+    """What of a target's front is predicted."""
+    if not part["measured"]:
+        return f"not measured on {part['target']}: latency there, and what follows from it, is predicted"
+    return (
+        f"measured on {part['target']}: {part['measured']} of the {part['of']} on the front; the others are predicted"
+    )
+
+
+def _first(info: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """At most ROWS of them, the named picks first."""
+    named = {(pick["id"], pick["target"]) for pick in info["picks"]}
+    return sorted(rows, key=lambda row: ((row["id"], row["target"]) not in named, _order(row)))[:ROWS]
+
+
+def _picks_text(info: Mapping[str, Any]) -> list[str]:
+    """A row a candidate that goes by a name, and why no other name is given."""
+    if not info["picks"]:
+        return []
+    rows = [
+        (", ".join(pick["names"]), pick["id"], pick["target"], "; ".join(dict.fromkeys(pick["why"].values())))
+        for pick in info["picks"]
+    ]
+    absent = [f"no {pick['name']} pick: {pick['reason']}" for pick in info["absent_picks"]]
+    return ["", table(("pick", "id", "target", "why"), rows, WIDTH), *absent]
+
+
+def _calibration_text(info: Mapping[str, Any]) -> list[str]:
+    """How the cost model was corrected while the run went on, and what that did to the front."""
+    if not info.get("calibrations"):
+        return []
+    lines = [""]
+    for made in info["calibrations"]:
+        before, after = (
+            "unknown" if made[key] is None else f"{made[key] * 100:.1f} %" for key in ("error_before", "error_after")
+        )
+        lines.append(f"calibration {made['id']} of {made['target']}: {plural(made['measurements'], 'measurement')}, "
+                     f"prediction error {before} → {after} (median of {made['compared']})")  # fmt: skip
+    changes = info["changes"]
+    since = f"since calibration {changes['since']}" if changes["since"] else "since before the first calibration"
+    lines.append(f"{since}: {changes_text(changes)}")
+    several = len({moved["target"] for moved in changes["moved"]}) > 1
+    for moved in changes["moved"][:MOVED]:
+        unit = METRICS[moved["metric"]].unit
+        first, second = (figure_text(Estimate.from_dict(moved[key]), unit) for key in ("before", "after"))
+        lines.append(f"  {_name(moved, several)} {METRICS[moved['metric']].label}: {first} → {second}")
+    if len(changes["moved"]) > MOVED:
+        lines.append(f"  and {plural(len(changes['moved']) - MOVED, 'figure')} more: --json")
+    return lines
+
+
+def changes_text(changes: Mapping[str, Any]) -> str:
+    """Members gained and lost, in a few words."""
+    several = len({row["target"] for row in (*changes["gained"], *changes["lost"])}) > 1
+    gained = ", ".join(_name(row, several) for row in changes["gained"][:ROWS])
+    lost = ", ".join(f"{_name(row, several)} ({row['why']})" for row in changes["lost"][:ROWS])
+    counted = f"{len(changes['gained'])} gained, {len(changes['lost'])} lost on the front"
+    return counted + (f"; gained {gained}" if gained else "") + (f"; lost {lost}" if lost else "")
+
+
+def _name(row: Mapping[str, Any], several: bool) -> str:
+    """A candidate's id, with its target where there are several."""
+    return f"{row['id']} on {row['target']}" if several else str(row["id"])
 
 
 def _compared(row: Mapping[str, Any]) -> bool:
@@ -36,19 +125,29 @@ def _compared(row: Mapping[str, Any]) -> bool:
     return bool(row["feasible"]) and "test_accuracy" in row["details"]
 
 
-def _fallback_text(spec: Spec, info: Mapping[str, Any]) -> list[str]:
+def _fallback_text(spec: Spec, info: Mapping[str, Any], folder: str) -> list[str]:
     wanted = list(info["least_violating"])
     rows = {f"{row['id']}@{row['target']}": row for row in info["evaluations"]}
     chosen = [rows[key] for key in wanted if key in rows]
+    targets = list(dict.fromkeys(row["target"] for row in chosen))
+    where = f" on {', '.join(targets)}" if info["counts"]["on_front"] else ""
     lines = [
-        "nothing meets every hard limit; nearest first:",
+        f"nothing meets every hard limit{where}; nearest first:",
         "",
         table(_headers(spec), [_row(spec, r) for r in chosen]),
         "",
     ]
     for row in chosen:
         words = [text for margin in row["margins"] if (text := margin_text(margin))]
-        lines.append(f"{row['id']}: " + ("; ".join(words) or "meets every limit that is known"))
+        lines.append(
+            f"{_name(row, len(targets) > 1)}: " + ("; ".join(words) or row["note"] or "meets every limit that is known")
+        )
+    if info.get("missed"):
+        lines += ["", f"binding limit: {info['missed'][0]['text']}"]
+        lines += [f"also {found['text']}" for found in info["missed"][1:]]
+        lines += [f"way out: {way['text']}: advisor relax {folder} {way['options']}" for way in info["ways_out"]]
+        if not info["ways_out"]:
+            lines.append("no other bound helps: the chip's own memory is too small, or a figure is not known")
     return lines
 
 
@@ -71,7 +170,8 @@ def margin_text(margin: Mapping[str, Any]) -> str:
 
 def _headers(spec: Spec) -> Sequence[str]:
     stat = (limit.stat if (limit := spec.limit("latency")) else "p50") + " latency"
-    return ("id", "target", spec.task.metric, "test", stat, "RAM", "model file", "MACs", "candidate")
+    robust = ("robust",) if spec.limit("robust_accuracy") else ()
+    return ("id", "target", spec.task.metric, "test", *robust, stat, "RAM", "model file", "MACs", "candidate")
 
 
 def _row(spec: Spec, row: Mapping[str, Any]) -> Sequence[str]:
@@ -80,16 +180,13 @@ def _row(spec: Spec, row: Mapping[str, Any]) -> Sequence[str]:
     shown = (
         f"{test['value'] * 100:.1f} % ({test['low'] * 100:.1f}–{test['high'] * 100:.1f})" if test.get("value") else "–"
     )
-    name = (
-        row["description"]
-        + ("" if row["on_front"] else " · off the front")
-        + ("" if row["fidelity"] == "full" else " · short training")
-    )
+    name = row["description"] + standing(row)
     return (
         row["id"],
         row["target"],
         _figure(metrics, "accuracy"),
         shown,
+        *((_figure(metrics, "robust_accuracy"),) if spec.limit("robust_accuracy") else ()),
         _figure(metrics, "latency_ms"),
         _figure(metrics, "peak_ram_bytes"),
         _figure(metrics, "model_bytes"),

@@ -1,12 +1,16 @@
 import json
+from dataclasses import replace
 
 import pytest
 from advisor_samples import DIGITS, evaluation
 from hypothesis import given
 from hypothesis import strategies as st
 
+from advisor import cli
 from advisor.front import front, front_info, knee, non_dominated, pick
+from advisor.ledger import Calibration
 from advisor.report.front import front_text
+from cost_models.estimate import Estimate
 from specs.errors import SpecError
 from specs.spec import parse_spec
 
@@ -85,3 +89,63 @@ def test_no_member_of_a_front_is_dominated_and_everything_else_is(rows):
         assert not any(beats(q, rows[i]) for q in rows)
     for i in set(range(len(rows))) - set(kept):
         assert any(beats(q, rows[i]) or (q == rows[i] and j < i) for j, q in enumerate(rows) if j != i)
+
+
+def test_the_baseline_keeps_what_it_beats_off_the_front(spec):
+    rows = [evaluation(8, 0.90, 1.0), evaluation(16, 0.95, 2.0), evaluation(24, 0.94, 3.0)]
+    beaten = {rows[1].id}
+    found = front(spec, rows, baseline=lambda e: e.id in beaten)
+    assert [r.evaluation.id for r in found.members] == [rows[2].id, rows[0].id]
+    assert next(r.note for r in found.ranked if r.evaluation.id == rows[1].id) == "the baseline is better beyond noise"
+    assert "baseline is better" in front_text(spec, front_info(spec, found), every=True)
+
+
+def test_where_the_baseline_beats_everything_nothing_is_recommended(spec):
+    found = front(spec, [evaluation(8, 0.90, 1.0), evaluation(16, 0.95, 2.0)], baseline=lambda _: True)
+    assert (found.verdict, found.exit_status, len(found.members), found.feasible) == ("none found", 4, 0, 2)
+    assert [r.note for r in found.ranked] == ["the baseline is better beyond noise"] * 2
+
+
+def test_a_long_front_lists_everything_on_request_only(spec, monkeypatch):
+    monkeypatch.setattr("advisor.front.LISTED", 3)
+    rows = [evaluation(8, 0.90, 1.0), evaluation(16, 0.95, 2.0), evaluation(24, 0.94, 3.0), evaluation(32, 0.2, 9.0)]
+    info = front_info(spec, front(spec, rows))
+    assert [row["on_front"] for row in info["evaluations"]] == [True, True]
+    assert info["omitted"] == 2
+    assert info["counts"]["evaluated"] == 4
+    assert len(front_info(spec, front(spec, rows), every=True)["evaluations"]) == 4
+
+
+def test_documents_are_read_of_what_is_shown_only(run, monkeypatch):
+    columns = run.ledger.columns()
+    read = []
+    load = columns.load
+    found = front(run.spec, replace(columns, load=lambda places: read.extend(places) or load(places)))
+    assert len(read) == len(found.members) == 2
+    assert [r.evaluation for r in found.ranked] == [e for e in run.evaluations() if e.status == "done"]
+
+
+def test_what_calibrations_changed_is_shown(run, capsys):
+    slower = evaluation(16)
+    event = Calibration(slower.target, 6, 0.31, 0.06, 3)
+    rescored = {slower.id: {"latency_ms": Estimate(8.0, 7.0, 9.0, "predicted", 6)}}
+    made = run.ledger.record_calibration(event, rescored).id
+    assert cli.main(["front", str(run.folder)]) == 0
+    said = capsys.readouterr().out
+    assert (
+        f"calibration {made} of host:onnxruntime: 6 measurements, prediction error 31.0 % → 6.0 % (median of 3)" in said
+    )
+    assert f"1 gained, 1 lost on the front; gained {evaluation(24).id}; lost {slower.id} (misses latency)" in said
+    assert f"{slower.id} latency: 2 ms" in said
+    assert cli.main(["front", str(run.folder), "--json", "--since", str(made)]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["calibrations"][0]["error_after"] == 0.06
+    assert document["changes"] == {"since": made, "gained": [], "lost": [], "moved": []}
+    assert cli.main(["front", str(run.folder), "--since", "7"]) == 2
+    assert "no such calibration" in capsys.readouterr().err
+
+
+def test_the_front_of_one_target(run, capsys):
+    run.ledger.add(evaluation(56, 0.999, 1.0, target="host:litert"))
+    assert cli.main(["front", str(run.folder), "--target", "host:litert", "--json"]) == 0
+    assert {row["target"] for row in json.loads(capsys.readouterr().out)["evaluations"]} == {"host:litert"}

@@ -1,0 +1,44 @@
+"""What a run answers, as one document: the front, what would help where there is none, what calibrations changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from advisor.changes import calibration_info
+from advisor.front import Front, front_info
+from advisor.relax import Relaxed, ways_info
+from advisor.run import Run, left_out
+from specs.spec import Spec
+
+
+def answer_info(run: Run, found: Front, *, every: bool = False, since: int = 0) -> dict[str, Any]:
+    """What `advisor front --json` prints: `front_info`; `left_out`, recipes that were not tried and why; where nothing
+    is feasible `binding`, `missed` and `ways_out`; of a calibrated run `calibrations` and the `changes` since one of
+    them (0: since before the first).
+
+    Raises:
+        SpecError: no calibration `since`.
+    """
+    left = {"left_out": left_out(run.ledger.facts())}
+    return {**front_info(run.spec, found, every=every), **left, **_ways(run.spec, found),
+            **calibration_info(run, found, since)}  # fmt: skip
+
+
+def relaxed_info(spec: Spec, relaxed: Relaxed) -> dict[str, Any]:
+    """What `advisor relax --json` prints: the front under the changed limits as `front` has it, the changed `limits`,
+    what was the case `before`, and the `changes` of the front. `run_spec_id` is of the spec that was searched."""
+    before, after = relaxed.before, relaxed.after
+    counts = {"feasible": before.feasible, "on_front": len(before.members)}
+    return {
+        **front_info(relaxed.spec, after),
+        **_ways(relaxed.spec, after),
+        "run_spec_id": spec.id,
+        "limits": [change.to_dict() for change in relaxed.changes],
+        "before": {"verdict": before.verdict, "counts": counts},
+        "changes": relaxed.changed.to_dict(),
+        "reachable": relaxed.reachable,
+    }
+
+
+def _ways(spec: Spec, found: Front) -> dict[str, Any]:
+    return ways_info(spec, found.ranked.columns) if found.verdict == "none found" and len(found.ranked) else {}

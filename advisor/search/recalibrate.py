@@ -1,0 +1,269 @@
+"""The calibration loop: measures what tells most, corrects the target's cost model, re-scores the ledger.
+
+The correction rests on the ledger's measurements alone: a resumed run has the one it stopped with.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from advisor.devices.base import Device
+from advisor.devices.lease import leased
+from advisor.evaluation import Evaluation
+from advisor.front import front
+from advisor.ledger import Calibration, Ledger
+from advisor.measure.protocol import QUICK, MeasurePlan
+from advisor.model import Artifact
+from advisor.progress import Event, Listener, silent
+from advisor.rows import CALIBRATED
+from advisor.score import Metrics, complete
+from advisor.search.artifacts import artifact_of
+from advisor.search.costing import Pricer, measurement_row, with_measurement
+from advisor.search.evidence import Evidence
+from advisor.search.telling import ROUND, Known, due, most_telling
+from advisor.space.search_space import workload_of
+from cost_models.corrected import CorrectedModel, latencies
+from cost_models.energy import energy_of
+from cost_models.estimate import Costs, Estimate
+from cost_models.measurement import Fingerprint, Measurement
+from cost_models.read import read_workload
+from cost_models.workload import Workload, signal_processing
+from specs.chip import Target
+from specs.errors import AdvisorError
+
+LEAST = 3
+"""Measured members of the front below which errors are told of all that was measured."""
+REPEATS = 3
+"""Times a measurement is repeated that other work on the machine disturbed."""
+DISTURBED = 1.04
+"""The device's own reference over its quickest so far: beyond it, something else ran beside the measurement."""
+MAX_ROUNDS = 8
+"""Rounds at the end: every one can bring other candidates onto the front."""
+
+
+@dataclass
+class Recalibrator:
+    """The loop of one target with a device.
+
+    `pricer` is as the search began, with the model to correct; `pricer_now` what to price with from now on. `budget`:
+    measurements of the target before the end; where it is 0 none is ever taken. `record` takes evaluations that were
+    measured; by default the ledger does.
+    """
+
+    pricer: Pricer
+    target: Target
+    device: Device
+    ledger: Ledger
+    folder: Path
+    budget: int
+    listen: Listener = silent
+    record: Callable[[Evaluation], None] | None = None
+    _evidence: Evidence = field(default_factory=Evidence)
+    _workloads: dict[tuple[str, str], Workload | None] = field(default_factory=dict)
+    _model: CorrectedModel = field(init=False)
+    _taken: int = 0
+    _calm_ms: float = math.inf
+
+    def __post_init__(self) -> None:
+        known = {row.id: row for row in self._evaluations()}
+        for candidate, target, data in self.ledger.measurements():
+            if target == self.target.id:
+                self._taken += 1
+                if candidate in known:
+                    self._keep(known[candidate], data)
+        self._model = self._fitted()
+
+    @property
+    def taken(self) -> int:
+        """Measurements of the target in the ledger."""
+        return self._taken
+
+    @property
+    def pricer_now(self) -> Pricer:
+        return replace(self.pricer, model=self._model, _frontends={})
+
+    def step(self, progress: float, plan: MeasurePlan = QUICK) -> Calibration | None:
+        """What is due at the share `progress` (0…1) of the search: measure, correct, re-score. None where nothing was:
+        it is too early, or too few candidates were exported since."""
+        count = due(self.budget, self._taken, progress)
+        if not count:
+            return None
+        rows = {row.id: row for row in self._evaluations() if row.status == "done" and row.artifact}
+        names = most_telling(self._known(rows.values()), count)
+        if len(names) < min(count, ROUND) and progress < 1:
+            return None
+        return self._round([rows[name] for name in names], plan)
+
+    def finish(self, plan: MeasurePlan = QUICK, stop: Callable[[], bool] = lambda: False) -> list[Calibration]:
+        """Measure every member of the front that was not measured, until none is left, whatever the budget.
+
+        Where nothing is feasible that is the least-violating ones: what misses a limit by its prediction may meet it.
+        """
+        made: list[Calibration] = []
+        while self.budget and len(made) < MAX_ROUNDS:
+            rows = [row for row in self._front() if "measured" not in row.details]
+            calibration = self._round(rows, plan, stop)
+            if calibration is None:
+                break
+            made.append(calibration)
+        return made
+
+    def measure(self, evaluation: Evaluation, plan: MeasurePlan = QUICK) -> Evaluation:
+        """Measure one artifact on the device, leased for it; records the samples and the evaluation they change.
+
+        Raises:
+            SpecError: the ledger names a file outside the run.
+        """
+        self.listen(Event("measure", f"{evaluation.id} on {self.target.id}"))
+        started = time.monotonic()
+        found = self._measured(artifact_of(evaluation, self.folder, self.target), plan)
+        self._taken += 1
+        row = measurement_row(found)
+        self.ledger.add_measurement(evaluation.id, self.target.id, row)
+        spent = {**evaluation.details.get("rung_s", {}), "device": time.monotonic() - started}
+        details = {**evaluation.details, "measured": found.protocol, "noisy": found.noisy, "rung_s": spent}
+        details.pop("measurement_error", None)
+        metrics = with_measurement(self.pricer.spec, self.target, dict(evaluation.metrics), found)
+        self._keep(evaluation, row)
+        if "latency_p50_ms" in metrics and not found.error:
+            metrics = self._with_energy(metrics)
+        else:
+            details["measurement_error"] = found.error or "no samples"
+        changed = replace(evaluation, metrics=metrics, details=details)
+        (self.record or self.ledger.add)(changed)
+        return changed
+
+    def errors(self, names: Iterable[str]) -> tuple[float, float] | None:
+        """As `Evidence.errors`, of measured candidates of the target."""
+        return self._evidence.errors(names)
+
+    def _round(
+        self, rows: Sequence[Evaluation], plan: MeasurePlan, stop: Callable[[], bool] = lambda: False
+    ) -> Calibration | None:
+        """Measure some, then one calibration by all measurements so far; None where none was measured."""
+        measured = []
+        for row in rows:
+            if stop():
+                break
+            measured.append(self.measure(row, plan).id)
+        if not measured:
+            return None
+        self._model = self._fitted()
+        members = [row.id for row in self._front() if row.id in self._evidence.samples]
+        compared = members if len(members) >= LEAST else list(self._evidence.samples)
+        before, after = self.errors(compared) or (None, None)
+        event = Calibration(self.target.id, len(self._evidence.samples), before, after, len(compared), tuple(measured),
+                            _versions(self.device.fingerprint()))  # fmt: skip
+        made = self.ledger.record_calibration(event, self._rescored())
+        if before is not None and after is not None:
+            words = f"prediction error {before * 100:.1f} % → {after * 100:.1f} % (median of {len(compared)})"
+            self.listen(Event("calibrate", f"{self.target.id}: {words}", lasting=True))
+        return made
+
+    def _measured(self, artifact: Artifact, plan: MeasurePlan) -> Measurement:
+        """The calmest of a few measurements: a disturbed one, told by the device's reference, is repeated."""
+        best, calmest = None, math.inf
+        for _ in range(1 + REPEATS):
+            with leased(self.folder, self.target.id):
+                found = self.device.run(artifact, plan)
+            if found.error or not found.reference_ms:
+                return best or found
+            reference = float(np.median(found.reference_ms))
+            if reference < calmest:
+                best, calmest = found, reference
+            self._calm_ms = min(self._calm_ms, reference)
+            if calmest <= DISTURBED * self._calm_ms:
+                break
+        assert best is not None  # noqa: S101 - the loop ran
+        return best
+
+    def _fitted(self) -> CorrectedModel:
+        residual = self._evidence.residual()
+        return CorrectedModel(self.pricer.model, {self.target.id: residual} if residual else {})
+
+    def _known(self, rows: Iterable[Evaluation]) -> list[Known]:
+        members = {row.id for row in self._front()}
+        found = []
+        for row, workload, costs in self._priced(rows):
+            latency = costs.metrics["latency_ms"]
+            if latency.value and latency.low and latency.high:
+                width = math.log(latency.high / latency.low) / 2
+                found.append(
+                    Known(row.id, workload, latency.value, width, row.id in members, "measured" in row.details)
+                )
+        return found
+
+    def _rescored(self) -> dict[str, Metrics]:
+        """What the corrected model gives every evaluation anew, where it differs."""
+        macs = self.pricer.frontend_macs
+        frontend = (
+            self._model.predict([signal_processing(macs)], self.target)[0].metrics["latency_ms"] if macs else None
+        )
+        found = {}
+        for row, _, costs in self._priced(row for row in self._evaluations() if row.metrics):
+            metrics = self._again(row.metrics, costs)
+            if frontend is not None:
+                metrics["frontend_ms"] = frontend
+            changed = {k: v for k, v in metrics.items() if k in CALIBRATED and v != row.metrics.get(k)}
+            if changed:
+                found[row.id] = changed
+        return found
+
+    def _priced(self, rows: Iterable[Evaluation]) -> list[tuple[Evaluation, Workload, Costs]]:
+        """Those whose workload is known, with what the corrected model says of them."""
+        pairs = [(row, self._workload(row)) for row in rows]
+        some = [(row, workload) for row, workload in pairs if workload is not None]
+        costs = self._model.predict([workload for _, workload in some], self.target)
+        return [(row, workload, cost) for (row, workload), cost in zip(some, costs, strict=True)]
+
+    def _again(self, metrics: Mapping[str, Estimate], costs: Costs) -> Metrics:
+        if "latency_p50_ms" in metrics:
+            return dict(metrics)  # measured, and what was predicted of it before stays what it was
+        new = {name: costs.metrics[name] for name in ("latency_ms", "energy_mj", "power_mw")}
+        return complete(self.pricer.spec, self.target, {**metrics, **new})
+
+    def _with_energy(self, metrics: Mapping[str, Estimate]) -> Metrics:
+        """Energy, and what follows from it, of the latency that was measured."""
+        energy = energy_of(metrics["latency_p50_ms"], self.target.chip, self.target.runtime.id)
+        return complete(self.pricer.spec, self.target, {**metrics, "energy_mj": energy})
+
+    def _workload(self, row: Evaluation) -> Workload | None:
+        """Of the exported file, or as the converter will write it; None where neither tells."""
+        key = row.id, row.artifact
+        if key not in self._workloads:
+            self._workloads[key] = self._read(row)
+        return self._workloads[key]
+
+    def _read(self, row: Evaluation) -> Workload | None:
+        try:
+            if row.artifact:
+                return read_workload(self.folder / row.artifact)
+            return workload_of(row.candidate, self.pricer.classes, self.target.runtime.id, self.pricer.spec.folder)
+        except (AdvisorError, OSError):
+            return None  # a file that is gone or damaged: its figures stay as they were
+
+    def _keep(self, row: Evaluation, measured: Mapping[str, Any]) -> None:
+        workload = self._workload(row)
+        if workload is not None:
+            base_ms = float(latencies(self.pricer.model.predict([workload], self.target))[0])
+            self._evidence.add(row.id, workload, base_ms, measured)
+
+    def _evaluations(self) -> list[Evaluation]:
+        columns = self.ledger.columns().of_target(self.target.id)
+        return columns.load(range(len(columns)))
+
+    def _front(self) -> list[Evaluation]:
+        """Its members, or the least-violating evaluations where nothing is feasible."""
+        found = front(self.pricer.spec, self.ledger.columns().of_target(self.target.id))
+        return [row.evaluation for row in found.members or found.fallback]
+
+
+def _versions(fingerprint: Fingerprint) -> dict[str, str]:
+    return {"CPU": fingerprint.cpu, **fingerprint.versions}

@@ -27,7 +27,7 @@ from advisor.evaluate import input_shape
 from advisor.front import Ranked, row_info
 from advisor.model import Artifact, Runtime, sha256_file
 from advisor.run import Run
-from advisor.search.loop import artifact_of
+from advisor.search.artifacts import artifact_of
 from advisor.tasks.apply import apply
 from advisor.tasks.load import open_task
 from advisor.tasks.score import score

@@ -9,8 +9,8 @@ from typing import Any, Literal
 from advisor.candidate import Candidate
 from cost_models.estimate import Estimate
 
-Fidelity = Literal["none", "short", "full"]
-Status = Literal["skipped", "done", "failed"]
+Fidelity = Literal["none", "cheap", "short", "full"]
+Status = Literal["skipped", "ranked", "done", "failed", "given"]
 OBJECTIVE_METRIC = {
     "accuracy": "accuracy",
     "latency": "latency_ms",
@@ -19,12 +19,14 @@ OBJECTIVE_METRIC = {
     "flash": "flash_bytes",
 }
 """A spec's objective to the metric it optimises."""
-FIDELITIES: tuple[Fidelity, ...] = ("none", "short", "full")
+FIDELITIES: tuple[Fidelity, ...] = ("none", "cheap", "short", "full")
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """`skipped`: a hard limit could not be met, so nothing was trained. `failed`: `reason` says how.
+    """`skipped`: a hard limit could not be met, so nothing was trained. `failed`: `reason` says how. `ranked`: trained
+    to be compared with others on its rung, without an artifact; never on a front. `given`: the user's
+    baseline, shown beside the front.
 
     `metrics` are named as in `specs.limits.METRICS`, plus `macs`, `params`, `model_bytes`, `arena_bytes`.
     `accuracy` is the task's metric of the exported artifact on the validation split; `test_accuracy` appears once the

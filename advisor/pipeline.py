@@ -10,14 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from advisor import plugins
+from advisor.baseline import Baseline, read_baseline
+from advisor.brought import check_own_models, check_unchanged
 from advisor.costs import cost_model
 from advisor.evaluation import OBJECTIVE_METRIC, Evaluation
 from advisor.front import Front, best_of_each_quantization, pick
 from advisor.measure.protocol import MeasurePlan
+from advisor.own.file import keep, own_models
 from advisor.progress import Event, Listener
+from advisor.robustness import check_corruptions, robust_accuracy
 from advisor.run import Run, create_run, locked, open_run
+from advisor.search.artifacts import artifact_of
 from advisor.search.costing import Pricer
-from advisor.search.loop import Search, artifact_of
+from advisor.search.given import recorded, with_baseline
+from advisor.search.lean import lean
+from advisor.search.loop import Search
+from advisor.search.prospects import Prospects
 from advisor.search.study import TargetStudy, anchors
 from advisor.search.workers import WorkerPool
 from advisor.space.search_space import SearchSpace, search_space
@@ -46,8 +54,8 @@ class Searched:
         return self.front.exit_status
 
 
-def search(spec: Spec, folder: Path | None, listen: Listener) -> Searched:
-    """Search for the spec in a new run directory.
+def search(spec: Spec, folder: Path | None, listen: Listener, workers: int | None = None) -> Searched:
+    """Search for the spec in a new run directory, in `workers` processes (default: one a core, at most MAX_WORKERS).
 
     Raises:
         SpecError: the spec, its data or its space is unusable; nothing was started.
@@ -55,17 +63,19 @@ def search(spec: Spec, folder: Path | None, listen: Listener) -> Searched:
     listen(Event("data", f"reading {spec.task.data}"))
     task = open_task(spec)
     spaces = [search_space(spec, target, task.shapes, len(task.classes)) for target in spec.targets]
-    check_runnable(spec)
+    check_runnable(spec, task)
     check_backbones(spec, task)
+    own, baseline = check_own_models(spec, task), read_baseline(spec, task)
     run = create_run(spec, folder, {"data_fingerprint": task.fingerprint, "classes": "\n".join(task.classes),
                                     "data_notes": "\n".join(task.notes),
+                                    **{name: file.sha256 for name, file in own.items()},
                                     **{f"version:{name}": tool_version(name) for name in TOOLS}})  # fmt: skip
     listen(Event("run", str(run.folder)))
-    return _searched(run, task, spaces, listen)
+    return _searched(run, task, spaces, baseline, listen, workers)
 
 
-def resume(folder: Path, listen: Listener) -> Searched:
-    """Continue an interrupted run where it stopped; nothing is done twice.
+def resume(folder: Path, listen: Listener, workers: int | None = None) -> Searched:
+    """Continue an interrupted run where it stopped, with any number of workers; nothing is done twice.
 
     Raises:
         SpecError: no run there, or its data changed meanwhile.
@@ -75,20 +85,29 @@ def resume(folder: Path, listen: Listener) -> Searched:
     if task.fingerprint != run.ledger.facts().get("data_fingerprint"):
         raise SpecError("the data changed since the run was started", where=str(folder), next="start a new run")
     spaces = [search_space(run.spec, target, task.shapes, len(task.classes)) for target in run.spec.targets]
-    return _searched(run, task, spaces, listen)
+    check_unchanged(run.spec, run.ledger.facts())
+    baseline = None if len(recorded(run.ledger)) == len(spaces) else read_baseline(run.spec, task)
+    return _searched(run, task, spaces, baseline, listen, workers)
 
 
-def _searched(run: Run, task: Task, spaces: list[SearchSpace], listen: Listener) -> Searched:
+def _searched(
+    run: Run, task: Task, spaces: list[SearchSpace], baseline: Baseline | None, listen: Listener, workers: int | None
+) -> Searched:
     spec = run.spec
     with locked(run.folder):
         model = cost_model(*(space.target for space in spaces))
         pricer = Pricer(spec, model, len(task.classes), task.preprocessing().macs)
+        for file in own_models(spec).values():
+            keep(file, run.folder / "artifacts")
+        pricer = with_baseline(pricer, baseline, task, run.ledger, run.folder, listen)
+        spaces = [lean(space, pricer, run.ledger) for space in spaces]
         studies = {
-            space.target.id: TargetStudy(space, objectives(spec, space, pricer), spec.search.seed) for space in spaces
+            space.target.id: TargetStudy(Prospects(space, pricer), objectives(spec, space, pricer), spec.search.seed)
+            for space in spaces
         }
         elapsed = _seconds(run.ledger.facts().get("elapsed_s", "0"))
-        workers = min(cores(), 4)
-        with WorkerPool(spec.to_dict(), spec.folder.absolute(), workers, log=run.folder / "workers.log") as pool:
+        count = workers or min(cores(), MAX_WORKERS)
+        with WorkerPool(spec.to_dict(), spec.folder.absolute(), count, log=run.folder / "workers.log") as pool:
             loop = Search(spec, run.folder, run.ledger, studies, pricer, pool, listen, elapsed)
             loop.run()
         _finish(run, loop, task, listen)
@@ -106,13 +125,10 @@ def _finish(run: Run, loop: Search, task: Task, listen: Listener) -> None:
     for _ in range(MAX_ROUNDS):
         found = run.front()
         named = {pick(found, name, r.evaluation.target).evaluation.id for r in found.members for name in _NAMED}
-        todo = [
-            row.evaluation
-            for row in found.members
-            if row.evaluation.id in named
-            and _target(run.spec, row.evaluation).is_host
-            and "full_protocol" not in row.evaluation.details
-        ]
+        chosen = [row.evaluation for row in found.members if row.evaluation.id in named]
+        # the baseline beside them, under the same conditions
+        chosen += [row for row in recorded(run.ledger).values() if "not_run" not in row.details]
+        todo = [e for e in chosen if _target(run.spec, e).is_host and "full_protocol" not in e.details]
         if not todo:
             break
         for evaluation in todo:
@@ -129,13 +145,18 @@ def _finish(run: Run, loop: Search, task: Task, listen: Listener) -> None:
         if "test_accuracy" not in evaluation.details:
             listen(Event("test", f"{evaluation.id} on the test split"))
             artifact = artifact_of(evaluation, run.folder, _target(run.spec, evaluation))
-            tested = score_split(artifact, evaluation.candidate, task, "test").to_dict()
-            run.ledger.add(replace(evaluation, details={**evaluation.details, "test_accuracy": tested}))
+            tested = {"test_accuracy": score_split(artifact, evaluation.candidate, task, "test").to_dict()}
+            if limit := run.spec.limit("robust_accuracy"):
+                robust, _ = robust_accuracy(
+                    artifact, evaluation.candidate, task, limit.under, run.spec.search.seed, "test"
+                )
+                tested["test_robust_accuracy"] = robust.to_dict()
+            run.ledger.add(replace(evaluation, details={**evaluation.details, **tested}))
             tested_now.append(evaluation)
     run.ledger.set_fact("finished", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
 
 
-MAX_ROUNDS = 4
+MAX_ROUNDS, MAX_WORKERS = 4, 4
 _NAMED = ("knee", "accuracy", "latency")
 
 
@@ -159,23 +180,19 @@ def objectives(spec: Spec, space: SearchSpace, pricer: Pricer) -> tuple[str, ...
     return tuple(known) if known else ("accuracy",)
 
 
-def check_runnable(spec: Spec) -> None:
-    """Refuse what this version cannot answer: runtimes that do not run here, limits that nothing evaluates.
+def check_runnable(spec: Spec, task: Task) -> None:
+    """Refuse what cannot be answered: runtimes that do not run here, robust accuracy that the data cannot have.
 
     Raises:
-        SpecError: naming the target and the runtimes that can, or the limit.
+        SpecError: naming the target and the runtimes that can, or the corruptions and why they mean nothing.
     """
-    for name in ("accuracy_drop", "robust_accuracy"):
-        limit = spec.limit(name)
-        if limit and not limit.soft:
-            raise SpecError("this version does not evaluate it: no candidate could ever be called feasible",
-                            where=f"limits.{name}", next="make it `soft: true`, or set accuracy.min")  # fmt: skip
     for target in spec.targets:
         if target.runtime.id not in plugins.names("runtimes"):
             able = [name for name in target.chip.runtimes if name in plugins.names("runtimes")]
             raise SpecError(f"models for {target.runtime.id} cannot be built and verified here", where="targets",
                             seen=target.id, allowed=", ".join(f"{target.chip.id}:{name}" for name in able) or "none",
                             next="`advisor feasibility` still answers for it")  # fmt: skip
+    check_corruptions(spec, task)
 
 
 def check_backbones(spec: Spec, task: Task) -> None:

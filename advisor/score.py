@@ -75,6 +75,28 @@ def complete(spec: Spec, target: Target, metrics: Mapping[str, Estimate]) -> Met
     return result
 
 
+def accuracy_drop(baseline: Estimate, accuracy: Estimate) -> Estimate:
+    """What is lost against the baseline, with its 90 % interval: each side's distance combined as by Newcombe (1998,
+    method 10), which takes the two as independent and so, for one set of samples, is wide rather than narrow."""
+    if baseline.value is None or accuracy.value is None:
+        return Estimate.absent(baseline.reason or accuracy.reason)
+    drop = baseline.value - accuracy.value
+    ends = (baseline.low, baseline.high, accuracy.low, accuracy.high)
+    if None in ends:
+        return Estimate(drop, drop, drop, accuracy.source, min(baseline.n, accuracy.n))
+    worst, best, low, high = (float(end or 0.0) for end in ends)
+    below = math.hypot(baseline.value - worst, high - accuracy.value)
+    above = math.hypot(best - baseline.value, accuracy.value - low)
+    return Estimate(drop, drop - below, drop + above, accuracy.source, min(baseline.n, accuracy.n))
+
+
+def with_drop(metrics: Mapping[str, Estimate], baseline: Estimate | None) -> Metrics:
+    """The metrics with the accuracy lost against the baseline's, where there is one."""
+    if baseline is None or "accuracy" not in metrics:
+        return dict(metrics)
+    return {**metrics, "accuracy_drop": accuracy_drop(baseline, metrics["accuracy"])}
+
+
 def sum_items(items: Sequence[Item], metric: str, names: Sequence[str]) -> Estimate | None:
     """The total of some items of an itemised budget; None when there is none."""
     chosen = [item for item in items if item.metric == metric and item.name in names]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from advisor.candidate import Candidate
 from advisor.evaluate import Result
 from advisor.measure.protocol import MeasurePlan
 from advisor.model import Artifact
-from advisor.score import Metrics, complete, metrics_of
+from advisor.score import Metrics, complete, metrics_of, with_drop
 from advisor.space.search_space import workload_of
 from cost_models.base import CostModel
 from cost_models.estimate import Costs, Estimate, Item
@@ -33,24 +33,34 @@ class Pricer:
     classes: int
     frontend_macs: int = 0
     """Multiply-accumulates of the signal processing before the network (log-mel, MFCC): part of the pipeline."""
+    baseline: Mapping[str, Estimate] = field(default_factory=dict)
+    """The baseline's accuracy by target: what `accuracy_drop` counts from."""
     _frontends: dict[str, Estimate] = field(default_factory=dict, repr=False)
 
     def before_training(self, candidate: Candidate, target: Target) -> Metrics | None:
         """Metrics of a candidate as the converter will write it; None for opaque ones, known after export only."""
-        workload = workload_of(candidate, self.classes, target.runtime.id)
-        return None if workload is None else self._metrics(workload, target, None)
+        return self.before_training_many([candidate], target)[0]
+
+    def before_training_many(self, candidates: Sequence[Candidate], target: Target) -> list[Metrics | None]:
+        """The same of many at once, which is much quicker than one by one."""
+        found = [workload_of(candidate, self.classes, target.runtime.id, self.spec.folder) for candidate in candidates]
+        workloads = [workload for workload in found if workload is not None]
+        costs = iter(self.model.predict(workloads, target) if workloads else [])
+        return [None if w is None else self._metrics_of(w, next(costs), target) for w in found]
 
     def after_export(self, result: Result, target: Target) -> Metrics:
         """Metrics of the exported file: its own operators, bytes, and the arena its runtime really planned."""
         assert result.artifact is not None  # noqa: S101 - failed exports are not priced
         workload = read_workload(result.artifact.path)
         metrics = self._metrics(workload, target, result.arena_bytes)
-        return {**metrics, "accuracy": result.accuracy}
+        robust = {} if result.robust is None else {"robust_accuracy": result.robust}
+        return with_drop({**metrics, "accuracy": result.accuracy, **robust}, self.baseline.get(target.id))
 
     def _metrics(self, workload: Workload, target: Target, arena: int | None) -> Metrics:
         costs = self.model.predict([workload], target)[0]
-        if arena is not None:
-            costs = _with_arena(costs, arena)
+        return self._metrics_of(workload, costs if arena is None else _with_arena(costs, arena), target)
+
+    def _metrics_of(self, workload: Workload, costs: Costs, target: Target) -> Metrics:
         metrics = metrics_of(self.spec, target, costs)
         if self.frontend_macs:
             metrics["frontend_ms"] = self._frontend(target)

@@ -1,39 +1,60 @@
-"""The search loop: ask, price, skip what cannot be, train, export, measure, record, tell; then promote the best."""
+"""The search loop: propose, price, skip what cannot be, and lift the best of the others from rung to rung.
+
+Every free worker is given the highest promotion that is due (`advisor.search.ladder`), or else a new candidate, so that
+none waits for another. With one worker a seed gives the same proposals every time; with several they depend on who
+finishes first.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
+from advisor.build.compress import allowed_drop
 from advisor.candidate import Candidate
-from advisor.evaluate import Request
-from advisor.evaluation import Evaluation, Fidelity
-from advisor.front import non_dominated, usable_objectives, values
+from advisor.devices.address import open_device
+from advisor.evaluate import Request, Result
+from advisor.evaluation import Evaluation
 from advisor.ledger import Ledger
-from advisor.measure.protocol import QUICK, MeasurePlan
-from advisor.model import Artifact
+from advisor.measure.protocol import MeasurePlan
 from advisor.progress import Event, Listener
-from advisor.score import feasible, impossible, margins
-from advisor.search.costing import Pricer, measure_on_host, measurement_row, with_measurement
-from advisor.search.promote import promotable
-from advisor.search.study import Asked, TargetStudy, constraint_values, objective_values
+from advisor.rung import SCORE, ranked, trained_network
+from advisor.score import Metrics, feasible, margins
+from advisor.search.costing import Pricer
+from advisor.search.ladder import CHEAP, LADDER, SHORT, TRAINED, Rung, ladder_for, next_promotion, on_rung, ranking
+from advisor.search.profit import headroom
+from advisor.search.proposals import Priced, Proposals
+from advisor.search.recalibrate import Recalibrator
+from advisor.search.standing import Standing, rung_s
+from advisor.search.study import TargetStudy
+from advisor.search.telling import due
 from advisor.search.workers import Outcome, WorkerPool
-from cost_models.estimate import Estimate
 from specs.chip import Target
-from specs.errors import SpecError
 from specs.spec import Spec
 
 BATCH = 4
-"""Candidates asked at once, whatever the number of workers: the same seed then gives the same candidates anywhere."""
-MAX_SKIPS = 200
-"""Proposals refused before training in a row, after which the space counts as exhausted."""
-EXPLORE_SHARE = 0.66
-"""Share of the time spent on short trainings; the rest goes to full trainings of the best."""
-PROMOTIONS = 8
-"""Candidates a target that get a full training, at most."""
+"""Candidates asked of a study at once."""
+EXPLORE_SHARE = 0.75
+"""Share of the time in which new candidates are begun; the rest belongs to full trainings of the best."""
+AT_LEAST = 4
+"""Candidates that are trained in full when time is left after exploring, however few there are."""
+CLIMBED = (LADDER[:-1], ladder_for(0)[:-1])
+"""Promotions that workers make; the device is the coordinator's."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker is at: a new candidate, as `priced`, or a promotion."""
+
+    candidate: Candidate
+    target: Target
+    rung: Rung
+    trial: int | None
+    costs: Metrics
+    priced: Priced | None = None
 
 
 @dataclass
@@ -49,242 +70,230 @@ class Search:
     listen: Listener
     elapsed_before_s: float = 0.0
     _started: float = field(default_factory=time.monotonic)
-    _known: dict[tuple[str, str], Evaluation] = field(default_factory=dict)
-    _measured: int = 0
-    _told: set[tuple[str, str]] = field(default_factory=set)
+    _proposals: dict[str, Proposals] = field(default_factory=dict)
+    _jobs: dict[int, Job] = field(default_factory=dict)
+    _pricers: dict[str, Pricer] = field(default_factory=dict)
+    _devices: dict[str, Recalibrator] = field(default_factory=dict)
+    _ended: str = ""
+    _standing: Standing = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._standing = Standing(self.studies, self.ledger)
 
     def run(self) -> None:
-        """Explore, then promote, within the spec's budget."""
-        for evaluation in self.ledger.evaluations():
-            self._known[evaluation.id, evaluation.target] = evaluation
-        self._measured = len(self.ledger.measurements())
-        for target, study in self.studies.items():
-            study.restore(self.ledger.trials(target))
-        self._told = {
-            (target, row["data"].get("candidate", "")) for target in self.studies for row in self.ledger.trials(target)
-        }
-        ended = self._explore()
-        self._promote()
-        self.ledger.set_fact("ended_by", ended)
+        """Explore and promote within the spec's budget."""
+        for name, study in self.studies.items():
+            known = partial(self._tried, name)
+            self._proposals[name] = Proposals(self.spec, study, self.pricer, self.ledger, known, self._record)
+            self._proposals[name].restore()
+            self._pricers[name] = self.pricer
+        self._attach()
+        self._climb()
+        self._answer()
+        self._measure_fronts()
+        self.ledger.set_fact("ended_by", self._ended or "time")
         self._say("done", lasting=False)
 
-    def _explore(self) -> str:
-        """Short trainings until a budget is spent; returns what ended them."""
-        exhausted: set[str] = set()
-        while not self._explored():
-            open_targets = [name for name in self.studies if name not in exhausted]
-            if not open_targets:
-                return "the space: no further candidate can meet the hard limits"
-            for i, name in enumerate(open_targets):
-                left = self.spec.search.trials - self._counted()
-                if left <= 0 or self._explored():
-                    break
-                # what is left is shared: no target goes without because another came first
-                share = -(-left // (len(open_targets) - i))
-                if not self._batch(self.studies[name], min(BATCH, share)):
-                    exhausted.add(name)
-        return "trials" if self._counted() >= self.spec.search.trials else "time"
+    def _attach(self) -> None:
+        """The targets that are this machine have a device: its measurements so far correct their figures."""
+        at_hand = [study.space.target for study in self.studies.values() if study.space.target.is_host]
+        for target in at_hand:
+            budget = self.spec.search.measurements // len(at_hand)
+            device = open_device("local", target)
+            self._devices[target.id] = Recalibrator(
+                self.pricer, target, device, self.ledger, self.folder, budget, self.listen, self._record
+            )
+            if self._devices[target.id].taken:
+                self._corrected(target.id)
 
-    def _explored(self) -> bool:
-        late = self._elapsed() >= EXPLORE_SHARE * self.spec.search.time_s
-        return late or self._counted() >= self.spec.search.trials
+    def _calibrate(self, name: str) -> None:
+        """Take the measurements that are due on a target; its figures and proposals follow them."""
+        device = self._devices.get(name)
+        if device is None or not due(device.budget, device.taken, self._share()):
+            return
+        with self.pool.quiet():
+            calibration = device.step(self._share())
+        if calibration is not None:
+            self._corrected(name)
 
-    def _counted(self) -> int:
-        """Trained candidates whose trials were told: a batch that was cut off does not count until it is redone."""
-        return sum((e.target, e.id) in self._told for e in self._known.values() if e.status != "skipped")
+    def _corrected(self, name: str) -> None:
+        pricer = self._pricers[name] = self._proposals[name].pricer = self._devices[name].pricer_now
+        self._standing = Standing(self.studies, self.ledger)
+        self.studies[name].recalibrated(pricer)
 
-    def _batch(self, study: TargetStudy, count: int) -> bool:
-        """Ask and evaluate up to `count` new candidates for one target; False when none could be found."""
-        target = study.space.target
-        asked, rows = self._ask(study, count)
-        fresh = {a.candidate.id: a for a in asked}
-        todo = [a for a in fresh.values() if (a.candidate.id, target.id) not in self._known]
-        late = EXPLORE_SHARE * self.spec.search.time_s
-        self._evaluate([(a.candidate, "short", a.number) for a in todo], target, lambda: self._elapsed() > late)
-        known = [self._known[a.candidate.id, target.id] for a in asked if (a.candidate.id, target.id) in self._known]
-        self._measure_new(known, target)
-        if len(known) < len(asked):
-            return True  # out of time in the middle of the batch: its trials stay untold, as after an interruption
-        for a in asked:
-            rows.append(self._tell(study, a, self._known[a.candidate.id, target.id]))
-            self._told.add((target.id, a.candidate.id))
-        self.ledger.add_trials(sorted(rows, key=lambda row: row["number"]))
-        self.ledger.set_fact("elapsed_s", f"{self._elapsed():.1f}")
-        return bool(asked)
+    def _measure_fronts(self) -> None:
+        """Every member of the front of a target with a device is measured."""
+        for name, device in self._devices.items():
+            with self.pool.quiet():
+                if device.finish():
+                    self._corrected(name)
 
-    def _ask(self, study: TargetStudy, count: int) -> tuple[list[Asked], list[dict[str, Any]]]:
-        """Up to `count` proposals that may meet the hard limits and are new; the others are told at once."""
-        target = study.space.target
-        chosen: list[Asked] = []
-        rows: list[dict[str, Any]] = []
-        told_before = {row["number"] for row in self.ledger.trials(target.id)}
-        seen = {e.id for (_, name), e in self._known.items() if name == target.id and e.trial in told_before}
-        skips = 0
-        while len(chosen) < count and skips < MAX_SKIPS:
-            asked = study.ask()
-            known = self._known.get((asked.candidate.id, target.id))
-            if asked.candidate.id in seen or any(asked.candidate.id == a.candidate.id for a in chosen):
-                skips += 1
-                rows.append(self._tell(study, asked, known))
-                continue
-            metrics = self.pricer.before_training(asked.candidate, target)
-            broken = impossible(self.spec, metrics) if metrics else []
-            if metrics is None or not broken:
-                chosen.append(asked)
-                continue
-            skips += 1
-            reason = "; ".join(f"{m.limit} cannot be met" for m in broken)
-            skipped = Evaluation(asked.candidate, target.id, "none", "skipped", metrics, reason, asked.number)
-            if known is None:
-                self._record(skipped)
-            rows.append(self._tell(study, asked, skipped))
-        return chosen, rows
-
-    def _tell(self, study: TargetStudy, asked: Asked, evaluation: Evaluation | None) -> dict[str, Any]:
-        if evaluation is None or evaluation.status == "failed":
-            return study.tell(asked, None, {})
-        metrics = dict(evaluation.metrics)
-        if "predicted_latency_ms" in metrics:
-            metrics["latency_ms"] = metrics["predicted_latency_ms"]
-        if evaluation.status == "skipped":
-            # worse than chance, so that nothing is learned from it but where not to look
-            metrics["accuracy"] = Estimate.exact(0.0)
-        told = objective_values(study.objectives, metrics)
-        return study.tell(asked, told, constraint_values(margins(self.spec, metrics)))
-
-    def _evaluate(
-        self, todo: Sequence[tuple[Candidate, Fidelity, int | None]], target: Target, stop: Callable[[], bool]
-    ) -> None:
-        """Train, export and judge."""
-        requests = {c.id: (self._request(c, fidelity, target), number) for c, fidelity, number in todo}
-        for outcome in self.pool.run([request for request, _ in requests.values()], self._notice, stop):
-            evaluation = self._judged(outcome, target, requests[outcome.request.candidate.id][1])
+    def _climb(self) -> None:
+        for outcome in self.pool.serve(self._next, self._notice):
+            job = self._jobs.pop(id(outcome.request))
+            evaluation = self._judged(outcome, job)
             self._record(evaluation)
             self.ledger.set_fact("elapsed_s", f"{self._elapsed():.1f}")
             self._say(_describe(evaluation), lasting=True)
+            if job.priced:
+                self._proposals[job.target.id].tell(job.priced, evaluation)
+                if not job.costs:
+                    self.studies[job.target.id].exported(job.candidate, evaluation.metrics)
+            self._calibrate(job.target.id)
 
-    def _measure_new(self, evaluations: Sequence[Evaluation], target: Target) -> None:
-        """Measure what was not measured yet, now that the workers are idle and the machine is quiet."""
-        for evaluation in evaluations:
-            fresh = evaluation.status == "done" and "measured" not in evaluation.details
-            if target.is_host and fresh and self._worth_measuring(evaluation):
-                self.measure(evaluation, target, QUICK)
+    def _next(self, busy: Collection[str]) -> Request | None:
+        """The next request for a free worker: promotions go first, and the target that was tried least."""
+        turns = sorted(self.studies, key=lambda name: self._standing.count(name) + self._proposals[name].open)
+        jobs = (find(name, busy) for find in (self._promotion, self._new) for name in turns)
+        job = next((job for job in jobs if job), None)
+        return None if job is None else self._request(job)
 
-    def _request(self, candidate: Candidate, fidelity: Fidelity, target: Target) -> Request:
-        balanced = self.spec.task.metric != "accuracy"
-        return Request(
-            candidate, (target.runtime.id,), fidelity, self.folder / "artifacts", self.spec.search.seed, balanced
-        )
+    def _promotion(self, name: str, busy: Collection[str]) -> Job | None:
+        """The highest promotion that is due on a target and can end in time."""
+        rows = self._standing.history[name]
+        least = 0
+        if self._explored():
+            count = self._standing.count(name)
+            answered = any(feasible(margins(self.spec, row.metrics)) for row in self._standing.done(name))
+            # while nothing meets the limits any candidate may be the one
+            least = max(AT_LEAST, int(CHEAP.most * count)) if answered else count
+        running = {(job.candidate.id, job.rung.name) for job in self._jobs.values() if job.target.id == name}
 
-    def _judged(self, outcome: Outcome, target: Target, number: int | None) -> Evaluation:
-        candidate, fidelity = outcome.request.candidate, outcome.request.fidelity
-        if outcome.error or not outcome.results:
-            return Evaluation(candidate, target.id, fidelity, "failed", {}, outcome.error or "no result", number)
-        result = outcome.results[0]
+        def able(row: Evaluation, rung: Rung) -> bool:
+            if trained_network(row.candidate) in busy:
+                return False
+            return rung is not TRAINED or self._elapsed() + self._standing.full_s(row) < self.spec.search.time_s
+
+        for ladder in CLIMBED:
+            found = next_promotion(self.spec, rows, running, ladder, able=able, least=least)
+            if found:
+                row, rung = found
+                return Job(row.candidate, self._target(name), rung, row.trial, dict(row.metrics))
+        return None
+
+    def _new(self, name: str, busy: Collection[str]) -> Job | None:
+        """A new candidate for a target, while the budget lasts."""
+        proposals = self._proposals[name]
+        while not self._late():
+            taken = proposals.take(busy)
+            if taken:
+                # what only its export prices is exported at once
+                rung = ladder_for(self.spec.search.trials)[1] if taken.costs else SHORT
+                return Job(taken.candidate, self._target(name), rung, taken.number, taken.costs, taken)
+            left = self.spec.search.trials - self._standing.count() - sum(p.open for p in self._proposals.values())
+            # what waits has its network in training elsewhere: others are asked for meanwhile
+            if proposals.waiting > len(busy) or proposals.exhausted or left <= 0:
+                break
+            # what is left is shared: no target goes without because another came first
+            sharing = sum(not p.exhausted for p in self._proposals.values())
+            proposals.exhausted = not proposals.ask(min(BATCH, -(-left // sharing)))
+        return None
+
+    def _late(self) -> bool:
+        return self._elapsed() >= EXPLORE_SHARE * self.spec.search.time_s
+
+    def _explored(self) -> bool:
+        """No new candidate will be begun any more."""
+        if not self._ended:
+            if all(p.exhausted and not p.waiting for p in self._proposals.values()):
+                self._ended = "the space: no further candidate can meet the hard limits"
+            elif self._standing.count() >= self.spec.search.trials:
+                self._ended = "trials"
+        return bool(self._ended) or self._late()
+
+    def _answer(self) -> None:
+        """Every target has something exported, whatever time left undone: if no more, a short training of the best."""
+        for name in self.studies:
+            rows = self._standing.history[name]
+            for row in ranking(self.spec, on_rung(rows, CHEAP), CHEAP)[:AT_LEAST]:
+                if self._standing.done(name):
+                    break
+                self._alone(Job(row.candidate, self._target(name), SHORT, row.trial, dict(row.metrics)))
+
+    def _alone(self, job: Job) -> None:
+        waiting = [self._request(job)]
+        for outcome in self.pool.serve(lambda _: waiting.pop() if waiting else None, self._notice):
+            self._record(self._judged(outcome, self._jobs.pop(id(outcome.request))))
+
+    def _request(self, job: Job) -> Request:
+        search, robust = self.spec.search, self.spec.limit("robust_accuracy")
+        request = Request(
+            job.candidate, () if job.rung is TRAINED else (job.target.runtime.id,), job.rung.fidelity,
+            self.folder / "artifacts", search.seed, self.spec.task.metric != "accuracy",
+            robust.under if robust else (), search.harden, allowed_drop(self.spec), self._headroom(job),
+            teacher=self._standing.teacher(job.candidate) if search.distil and job.rung is TRAINED else None,
+        )  # fmt: skip
+        self._jobs[id(request)] = job
+        return request
+
+    def _headroom(self, job: Job) -> tuple[float, float] | None:
+        """Bytes that mixed precision may take beyond int8; None where it is not asked for."""
+        if job.candidate.quantization != "mixed":
+            return None
+        int8 = self._pricers[job.target.id].before_training(replace(job.candidate, quantization="int8"), job.target)
+        return None if int8 is None else headroom(self.spec, int8)
+
+    def _judged(self, outcome: Outcome, job: Job) -> Evaluation:
+        candidate, target, fidelity = job.candidate, job.target, job.rung.fidelity
+        if outcome.ranking:
+            found = ranked(outcome.ranking, candidate, target.id, job.costs, job.trial)
+        elif outcome.error or not outcome.results:
+            found = Evaluation(candidate, target.id, fidelity, "failed", {}, outcome.error or "no result", job.trial)
+        else:
+            found = self._exported(outcome.results[0], job)
+        if job.priced is None:
+            return found
+        return replace(found, details={**found.details, "rung_s": {"costs": job.priced.seconds, **rung_s(found)}})
+
+    def _exported(self, result: Result, job: Job) -> Evaluation:
+        found = Evaluation(job.candidate, job.target.id, job.rung.fidelity, "done", {}, trial=job.trial)
         if result.artifact is None:
-            return Evaluation(
-                candidate, target.id, fidelity, "failed", {}, result.error, number, details=result.details
-            )
-        return Evaluation(
-            candidate,
-            target.id,
-            fidelity,
-            "done",
-            self.pricer.after_export(result, target),
-            trial=number,
+            return replace(found, status="failed", reason=result.error, details=result.details)
+        return replace(
+            found,
+            metrics=self._pricers[job.target.id].after_export(result, job.target),
             artifact=str(result.artifact.path.relative_to(self.folder)),
             artifact_sha256=result.artifact.sha256,
             details={**result.details, "layout": result.artifact.layout, "arena_bytes": result.arena_bytes},
         )
 
     def measure(self, evaluation: Evaluation, target: Target, plan: MeasurePlan) -> Evaluation:
-        """Measure on this host, record the samples and the evaluation they change."""
-        artifact = artifact_of(evaluation, self.folder, target)
-        measurement = measure_on_host(target, artifact, plan)
-        self._measured += 1
-        self.ledger.add_measurement(evaluation.id, target.id, measurement_row(measurement))
-        metrics = with_measurement(self.spec, target, dict(evaluation.metrics), measurement)
-        details = {**evaluation.details, "measured": measurement.protocol, "noisy": measurement.noisy}
-        if measurement.error:
-            details["measurement_error"] = measurement.error
-        changed = replace(evaluation, metrics=metrics, details=details)
-        self._record(changed)
-        return changed
-
-    def _worth_measuring(self, evaluation: Evaluation) -> bool:
-        left = self.spec.search.measurements - self._measured
-        if left <= 0:
-            return False
-        if self.spec.search.measurements >= self.spec.search.trials:
-            return True
-        rows = [e for e in self._known.values() if e.status == "done" and e.target == evaluation.target]
-        objectives = usable_objectives(self.spec, rows)
-        best = {rows[i].id for i in non_dominated([values(row, objectives) for row in rows])}
-        return evaluation.id in best
-
-    def _promote(self) -> None:
-        """Full training for the candidates that may end on the front, best first, while time lasts."""
-        for name, study in self.studies.items():
-            target = study.space.target
-            queue = promotable(self.spec, [e for e in self._known.values() if e.target == name])[:PROMOTIONS]
-            while queue:
-                batch = queue[: len(self.pool.pids)]
-                queue = queue[len(batch) :]
-                if not self._affordable(batch):
-                    continue
-                self._say(f"full training of {len(batch)} of the best", lasting=False)
-                self._evaluate([(e.candidate, "full", e.trial) for e in batch], target, lambda: False)
-                self._measure_new([self._known[e.id, name] for e in batch], target)
-                self.ledger.set_fact("elapsed_s", f"{self._elapsed():.1f}")
-
-    def _affordable(self, batch: Sequence[Evaluation]) -> bool:
-        from advisor.build.plans import PLANS
-
-        ratio = PLANS["full"].passes / PLANS["short"].passes
-        spent = [e.details.get("seconds", 0) + e.details.get("parent_seconds", 0) for e in batch]
-        return self._elapsed() + ratio * max(spent, default=0) < self.spec.search.time_s
+        """Measure on the target's device, record the samples and the evaluation they change."""
+        return self._devices[target.id].measure(evaluation, plan)
 
     def _record(self, evaluation: Evaluation) -> None:
         self.ledger.add(evaluation)
-        old = self._known.get((evaluation.id, evaluation.target))
-        if evaluation.status == "done" or old is None or old.status != "done":
-            self._known[evaluation.id, evaluation.target] = evaluation
+        self._standing.remember(evaluation)
 
-    def _trained(self) -> int:
-        return sum(evaluation.status != "skipped" for evaluation in self._known.values())
+    def _tried(self, name: str, candidate: str) -> Evaluation | None:
+        return self._standing.tried(name, candidate)
+
+    def _target(self, name: str) -> Target:
+        return self.studies[name].space.target
 
     def _elapsed(self) -> float:
         return self.elapsed_before_s + time.monotonic() - self._started
+
+    def _share(self) -> float:
+        """Of the budget that is used."""
+        tried, budget = self._standing.count(), self.spec.search
+        return min(1.0, max(tried / budget.trials * EXPLORE_SHARE, self._elapsed() / budget.time_s))
 
     def _notice(self, worker: int, stage: str, share: float) -> None:
         self._say(f"worker {worker + 1}: {stage} {share * 100:.0f} %", lasting=False)
 
     def _say(self, text: str, *, lasting: bool) -> None:
-        trained, skipped = self._trained(), sum(e.status == "skipped" for e in self._known.values())
-        good = sum(feasible(margins(self.spec, e.metrics)) is True for e in self._known.values() if e.status == "done")
-        share = min(
-            1.0, max(trained / self.spec.search.trials * EXPLORE_SHARE, self._elapsed() / self.spec.search.time_s)
-        )
-        state = text if lasting else f"{trained} trained, {skipped} skipped, {good} feasible · {text}"
-        self.listen(Event("search", state, share, lasting))
-
-
-def artifact_of(evaluation: Evaluation, folder: Path, target: Target) -> Artifact:
-    """The artifact an evaluation names, under the run's folder.
-
-    Raises:
-        SpecError: the ledger names a file outside the run.
-    """
-    path = folder / evaluation.artifact
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise SpecError("the ledger names a file outside its run", where=str(folder), seen=evaluation.artifact)
-    layout = evaluation.details.get("layout", "NHWC")
-    return Artifact(path, target.runtime.id, evaluation.candidate.quantization, layout, evaluation.artifact_sha256,
-                    path.stat().st_size if path.is_file() else 0)  # fmt: skip
+        done = self._standing.done()
+        tried, skipped = self._standing.count(), self._standing.count(skipped=True)
+        good = sum(feasible(margins(self.spec, row.metrics)) is True for row in done)
+        state = text if lasting else f"{tried} tried, {len(done)} exported, {skipped} skipped, {good} feasible · {text}"
+        self.listen(Event("search", state, self._share(), lasting))
 
 
 def _describe(evaluation: Evaluation) -> str:
     if evaluation.status == "failed":
         return f"{evaluation.id}  failed: {evaluation.reason[:80]}"
+    if evaluation.status == "ranked":
+        return f"{evaluation.id}  ranked {evaluation.metric(SCORE).value or 0.0:.3f}  {evaluation.candidate.describe()}"
     accuracy = evaluation.metric("accuracy").value or 0.0
     return f"{evaluation.id}  {accuracy * 100:5.1f} %  {evaluation.candidate.describe()}"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import optuna
@@ -15,6 +16,9 @@ from optuna.trial import TrialState
 from advisor.candidate import Candidate, Value
 from advisor.evaluation import OBJECTIVE_METRIC
 from advisor.score import Margin
+from advisor.search.costing import Pricer
+from advisor.search.known_cost import KnownCostSampler
+from advisor.search.prospects import SMALL, Ask, Prospects
 from advisor.space.families import Dimension, Ints
 from advisor.space.search_space import SearchSpace
 from cost_models.estimate import Estimate
@@ -34,19 +38,26 @@ class Asked:
 class TargetStudy:
     """Ask/tell over one target's space.
 
-    The sampler is seeded anew for every trial from (seed, target, number): a resumed run proposes what the
-    uninterrupted one would have. What it is told of costs are predictions, which are repeatable; measurements
-    decide the front, not the order of proposals.
+    Its sampler knows every candidate's costs and models accuracy alone, unless another one is given. Proposals follow
+    from (seed, target, trial number) and the trials told: a resumed run proposes what the uninterrupted one would have.
+    What is told of costs are the logarithms of predictions, which are repeatable; measurements correct the cost model
+    and decide the front.
     """
 
-    def __init__(self, space: SearchSpace, objectives: Sequence[str], seed: int) -> None:
+    def __init__(
+        self, prospects: Prospects, objectives: Sequence[str], seed: int,
+        sampler: optuna.samplers.BaseSampler | None = None,
+    ) -> None:  # fmt: skip
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self.space, self.objectives, self._seed = space, tuple(objectives), seed
+        self.prospects, self.space, self.objectives = prospects, prospects.space, tuple(objectives)
+        text = f"{seed}/{self.space.target.id}"
+        seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+        self._sampler = sampler or _known_cost_sampler(prospects, self.objectives, seed)
         best = optuna.study.StudyDirection
         directions = [best.MAXIMIZE if name == "accuracy" else best.MINIMIZE for name in objectives]
-        self._study = optuna.create_study(directions=directions, sampler=self._sampler(0))
+        self._study = optuna.create_study(directions=directions, sampler=self._sampler)
         self._open: dict[int, optuna.Trial] = {}
-        self._anchors = list(anchors(space))
+        self._anchors = list(anchors(self.space))
 
     @property
     def told(self) -> int:
@@ -55,13 +66,10 @@ class TargetStudy:
     def ask(self) -> Asked:
         """The next proposal; the first ones are the space's anchors."""
         number = len(self._study.get_trials(deepcopy=False))
-        self._study.sampler = self._sampler(number)
         if number < len(self._anchors):
             self._study.enqueue_trial(self._anchors[number])
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # group and multivariate are marked experimental
-            trial = self._study.ask()
-            values = self._suggest(trial)
+        trial = self._study.ask()
+        values = self._suggest(trial)
         self._open[trial.number] = trial
         return Asked(trial.number, values, self.space.candidate(values))
 
@@ -96,14 +104,17 @@ class TargetStudy:
                 )
             )
 
-    def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
-        text = f"{self._seed}/{self.space.target.id}/{number}"
-        seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return optuna.samplers.TPESampler(
-                seed=seed, n_startup_trials=STARTUP_TRIALS, multivariate=True, group=True, constant_liar=True
-            )
+    def recalibrated(self, pricer: Pricer) -> None:
+        """Price candidates by another cost model from here on."""
+        self.prospects.recalibrated(pricer)
+        if isinstance(self._sampler, KnownCostSampler):
+            self._sampler.recalibrated()
+
+    def exported(self, candidate: Candidate, metrics: Mapping[str, Estimate]) -> None:
+        """What the file tells of a candidate that only its export could price."""
+        self.prospects.exported(candidate, dict(metrics))
+        if isinstance(self._sampler, KnownCostSampler):
+            self._sampler.recalibrated()
 
     def _suggest(self, trial: optuna.Trial) -> dict[str, Value]:
         values: dict[str, Value] = {}
@@ -122,8 +133,10 @@ class TargetStudy:
 def anchors(space: SearchSpace) -> Iterator[dict[str, Value]]:
     """Where the search starts: every architecture in the middle of its ranges, then small, unpruned, both once with
     the smallest and the largest precision."""
-    for share, quantization in ((0.5, space.quantization[-1]), (0.15, space.quantization[0])):
+    for share, at in ((0.5, -1), (0.15, 0)):
         for architecture in space.architectures:
+            # a model that was brought is first tried as it is
+            quantization = space.quantization[-1 - at if architecture.startswith("model:") else at]
             values: dict[str, Value] = {"architecture": architecture, "shape": 0, "quantization": quantization}
             for dimension in space.dimensions(architecture):
                 grid = dimension.grid()
@@ -133,9 +146,23 @@ def anchors(space: SearchSpace) -> Iterator[dict[str, Value]]:
 
 
 def objective_values(objectives: Sequence[str], metrics: Mapping[str, Estimate]) -> list[float] | None:
-    """Values for `tell`, None when one is absent."""
-    values = [metrics[OBJECTIVE_METRIC[name]].value for name in objectives]
-    return None if any(value is None for value in values) else [float(value) for value in values if value is not None]
+    """Values for `tell`: accuracy as it is, costs by their logarithm; None when one is absent."""
+    found: list[float] = []
+    for name in objectives:
+        value = metrics[OBJECTIVE_METRIC[name]].value
+        if value is None:
+            return None
+        found.append(float(value) if name == "accuracy" else math.log(max(float(value), SMALL)))
+    return found
+
+
+def _known_cost_sampler(prospects: Prospects, objectives: Sequence[str], seed: int) -> KnownCostSampler:
+    known = {i: Ask(partial(prospects.costs, objective=name)) for i, name in enumerate(objectives)
+             if name != "accuracy"}  # fmt: skip
+    return KnownCostSampler(
+        known=known, features=Ask(prospects.features), constraints=Ask(prospects.limits), canonical=Ask(prospects.ids),
+        seed=seed, risk=prospects.pricer.spec.feasible_probability, n_startup_trials=STARTUP_TRIALS,
+    )  # fmt: skip
 
 
 def constraint_values(found: Sequence[Margin]) -> dict[str, float]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -17,9 +18,13 @@ from types import ModuleType
 from typing import Any
 
 from advisor.evaluate import Request, Result
+from advisor.rung import Ranking, trained_network
 
 Notice = Callable[[int, str, float], None]
 """Progress of a worker: its number, the stage, the share done."""
+Supply = Callable[[Collection[str]], Request | None]
+"""The next request for a free worker, or None for the time being. Given are the networks (`trained_network`) that
+workers are at: two requests for one network would both train it."""
 
 
 MAX_SERVED = 48
@@ -28,12 +33,13 @@ MAX_SERVED = 48
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a request: results a runtime, or the error that stopped all of them."""
+    """What became of a request: a ranking, or results a runtime, or the error that stopped all of it."""
 
     request: Request
     results: tuple[Result, ...]
     error: str = ""
     died: bool = False
+    ranking: Ranking | None = None
 
 
 @dataclass
@@ -90,32 +96,65 @@ class WorkerPool:
         answers true no further request is begun; those not begun have no outcome.
         """
         waiting = list(requests)
+
+        def supply(busy: Collection[str]) -> Request | None:
+            if stop():
+                waiting.clear()
+            index = next((i for i, r in enumerate(waiting) if trained_network(r.candidate) not in busy), None)
+            return None if index is None else waiting.pop(index)
+
+        return self.serve(supply, notice)
+
+    def serve(self, supply: Supply, notice: Notice | None = None) -> Iterator[Outcome]:
+        """Outcomes as they finish, until no worker is busy and `supply` has nothing.
+
+        It is asked whenever a worker is free, and again after every outcome. A request whose worker died is tried
+        once more: what killed it may have had nothing to do with it.
+        """
+        again: list[Request] = []
         retried: set[int] = set()
-        busy = 0
-        while waiting or busy:
-            if waiting and stop():
-                waiting = []
+        news = True
+        while True:
             for worker in self._workers:
-                if worker.request is None and waiting:
-                    index = self._next_for(waiting)
-                    if index is None:
-                        break
-                    self._send(worker, waiting.pop(index))
-                    busy += 1
+                if worker.request is not None:
+                    continue
+                request = again.pop(0) if again else supply(self._training()) if news else None
+                if request is None:
+                    break
+                self._send(worker, request)
+            news = False
+            if not any(worker.request for worker in self._workers):
+                return
             for outcome in self._collect(notice):
-                busy -= 1
+                news = True
                 if outcome.died and id(outcome.request) not in retried:
                     retried.add(id(outcome.request))
-                    waiting.append(outcome.request)
+                    again.append(outcome.request)
                     continue
                 yield outcome
 
-    def _next_for(self, waiting: list[Request]) -> int | None:
-        training = {w.request.candidate.structure.split(">")[0] for w in self._workers if w.request}
-        for index, request in enumerate(waiting):
-            if request.candidate.structure.split(">")[0] not in training:
-                return index
-        return None
+    @contextmanager
+    def quiet(self) -> Iterator[None]:
+        """Workers stand still, so that the machine is free to measure on; their deadlines wait with them."""
+        since = time.monotonic()
+        busy = [worker for worker in self._workers if worker.request is not None]
+        try:
+            self._signal(busy, "SIGSTOP")
+            yield
+        finally:
+            self._signal(busy, "SIGCONT")
+            for worker in busy:
+                worker.deadline += time.monotonic() - since
+
+    @staticmethod
+    def _signal(workers: Sequence[_Worker], name: str) -> None:
+        number = getattr(signal, name, None)  # Windows has neither: there a measurement shares the machine
+        for worker in workers:
+            if number is not None and worker.process.pid is not None and worker.process.is_alive():
+                os.kill(worker.process.pid, number)
+
+    def _training(self) -> set[str]:
+        return {trained_network(worker.request.candidate) for worker in self._workers if worker.request}
 
     def _send(self, worker: _Worker, request: Request) -> None:
         worker.request, worker.deadline = request, time.monotonic() + self._timeout_s
@@ -146,7 +185,12 @@ class WorkerPool:
                 worker.served += 1
                 if worker.served >= MAX_SERVED:
                     self._restart(worker)
-                yield Outcome(request, tuple(payload)) if kind == "done" else Outcome(request, (), payload)
+                if kind != "done":
+                    yield Outcome(request, (), payload)
+                elif isinstance(payload, Ranking):
+                    yield Outcome(request, (), ranking=payload)
+                else:
+                    yield Outcome(request, tuple(payload))
             elif time.monotonic() > worker.deadline:
                 worker.process.kill()
                 self._restart(worker)
@@ -196,6 +240,7 @@ def _serve(pipe: Connection, document: dict[str, Any], folder: str, log: str) ->
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinator's to handle
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     parent = os.getppid()
+    _end_with_parent()
     task: Any = None
     while True:
         try:
@@ -216,6 +261,13 @@ def _serve(pipe: Connection, document: dict[str, Any], folder: str, log: str) ->
             return
 
 
+def _end_with_parent() -> None:
+    """Ask Linux to end this process with its parent: a worker that stands still could not see it go."""
+    if sys.platform == "linux":
+        set_parent_death_signal = 1  # PR_SET_PDEATHSIG of linux/prctl.h
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+
+
 def _open(document: dict[str, Any], folder: str) -> Any:
     import torch
 
@@ -227,8 +279,8 @@ def _open(document: dict[str, Any], folder: str) -> Any:
     return open_task(from_dict(document, folder=Path(folder)))
 
 
-def _evaluate(request: Request, task: Any, pipe: Connection, parent: int) -> list[Result]:
-    from advisor.evaluate import evaluate
+def _evaluate(request: Request, task: Any, pipe: Connection, parent: int) -> Ranking | list[Result]:
+    from advisor.rung import evaluate_rung
 
     last = [0.0]
 
@@ -239,7 +291,7 @@ def _evaluate(request: Request, task: Any, pipe: Connection, parent: int) -> lis
             last[0] = time.monotonic()
             pipe.send(("progress", (stage, share)))
 
-    return evaluate(request, task, progress)
+    return evaluate_rung(request, task, progress)
 
 
 def _line(error: BaseException) -> str:

@@ -14,6 +14,8 @@ from advisor.tasks.raw import SPLITS, Form, Part, Read, plural, some
 from advisor.tasks.split import TEST_SHARE, VAL_SHARE, digests, grouped, stratified
 from specs.errors import DataError
 
+LEAST_SAMPLES = 10
+"""Training samples of all classes together, before any is held out."""
 _FEW = 10
 """Training samples of a class below which the user is told."""
 
@@ -64,6 +66,9 @@ def assemble(read: Read) -> RawData:
     if small:
         raise DataError("classes with too few training samples", where=read.where, seen=some(small),
                         allowed=f"at least {least} each", next="add samples or leave the class out")  # fmt: skip
+    if (total := sum(counts)) < LEAST_SAMPLES:
+        raise DataError("too few training samples to learn and judge by", where=read.where, seen=int(total),
+                        allowed=f"at least {LEAST_SAMPLES}", next="add samples")  # fmt: skip
     few = [f"{name} ({count})" for name, count in zip(classes, counts, strict=True) if count < _FEW]
     if few:
         notes.append(f"classes with few training samples: {some(few)}")

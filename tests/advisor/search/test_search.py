@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from advisor_samples import DIGITS, candidate, evaluation
+from advisor_samples import DIGITS, candidate
 
 from advisor import cli
 from advisor.bundle import check_sums, export_bundle, verify_bundle
@@ -18,7 +18,6 @@ from advisor.front import pick
 from advisor.pipeline import resume, search
 from advisor.progress import silent
 from advisor.run import open_run
-from advisor.search.promote import promotable
 from advisor.search.workers import WorkerPool
 from specs.errors import SpecError, VerificationError
 from specs.spec import parse_spec
@@ -152,13 +151,6 @@ def test_changed_data_is_not_silently_mixed(finished, tmp_path):
     open_run(folder).ledger.set_fact("data_fingerprint", "other")
     with pytest.raises(SpecError, match="data changed"):
         resume(folder, silent)
-
-
-def test_promotion_takes_the_front_first_and_leaves_out_what_breaks_cost_limits():
-    spec = parse_spec(DIGITS)
-    rows = [evaluation(8, 0.90, 1.0), evaluation(16, 0.95, 2.0), evaluation(24, 0.94, 3.0), evaluation(32, 0.99, 9.0),
-            evaluation(40, 0.3, 0.5), evaluation(48, 0.99, 1.0, fidelity="full")]  # fmt: skip
-    assert [e.metric("accuracy").value for e in promotable(spec, rows)] == [0.95, 0.90, 0.3, 0.94]
 
 
 def test_bundles_prove_themselves(bundle, finished):

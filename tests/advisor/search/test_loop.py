@@ -1,0 +1,235 @@
+"""The loop alone: who climbs, what is recorded, what an interruption costs; with workers that answer at once."""
+
+from collections import Counter
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from advisor.costs import cost_model
+from advisor.evaluate import Result
+from advisor.model import Artifact
+from advisor.progress import silent
+from advisor.run import create_run, open_run
+from advisor.rung import Ranking, trained_network
+from advisor.search.costing import Pricer
+from advisor.search.ladder import rung_of, spent_s
+from advisor.search.loop import Search
+from advisor.search.prospects import Prospects
+from advisor.search.study import TargetStudy
+from advisor.search.workers import Outcome
+from advisor.space.search_space import search_space
+from cost_models.estimate import Estimate
+from specs.spec import parse_spec
+
+TRIALS = 48
+SPEC = f"""
+schema: 1
+name: loop
+task: {{kind: image-classification, data: digits}}
+targets: [stm32h743:tflm]
+limits:
+  flash: {{max: 60 KiB, counts: model}}
+objectives: [accuracy, latency]
+search: {{trials: {TRIALS}, time: 10 min, quantization: [int8, fp32], pruning: [0, 0.5], seed: 3, distil: true}}
+"""
+
+
+CANDIDATES = {}
+
+
+class InstantPricer(Pricer):
+    """Prices an export as the network it was made of."""
+
+    def after_export(self, result, target):
+        candidate = CANDIDATES[result.artifact.path.parts[-3]]
+        return {**self.before_training(candidate, target), "accuracy": result.accuracy}
+
+
+@dataclass
+class InstantPool:
+    """Workers that answer without training; the newest of those at work ends first, two times in three."""
+
+    count: int
+    begun: list = field(default_factory=list)
+    idle: list = field(default_factory=list)
+    stop_after: int = 10**6
+    broken: str = ""
+    quiet = staticmethod(nullcontext)
+
+    def serve(self, supply, notice=None):
+        busy = []
+        while True:
+            while len(busy) < self.count:
+                request = supply({trained_network(r.candidate) for r in busy})
+                if request is None:
+                    break
+                self.begun.append(request)
+                busy.append(request)
+            if not busy:
+                return
+            if len(busy) < self.count:
+                self.idle.append(self.trials())
+            if len(self.begun) > self.stop_after:
+                raise KeyboardInterrupt
+            yield self.answer(busy.pop(0 if len(self.begun) % 3 == 0 else -1))
+
+    def trials(self):
+        return sum(request.fidelity in ("cheap", "short") for request in self.begun)
+
+    def answer(self, request):
+        quality = 0.5 + int(request.candidate.id, 16) % 400 / 1000
+        found = Estimate(quality, quality - 0.01, quality + 0.01, "measured", 300)
+        if self.broken and request.fidelity == self.broken:
+            return Outcome(request, (), "diverged")
+        if request.fidelity == "cheap" or not request.runtimes:
+            name = "cheap" if request.fidelity == "cheap" else "trained"
+            seconds = 1.0 if name == "cheap" else 15.0
+            details = {"seconds": seconds, "rung_s": {name: seconds}}
+            return Outcome(request, (), ranking=Ranking(request.fidelity, found, found, details))
+        path = request.folder / request.candidate.id / request.fidelity / "model.tflite"
+        artifact = Artifact(path, "tflm", request.candidate.quantization, "NHWC", "0" * 64, 1000)
+        CANDIDATES[request.candidate.id] = request.candidate
+        details = {"seconds": 15.0, "inherited": True, "rung_s": {"artifact": 2.0}}
+        return Outcome(request, (Result("tflm", artifact, found, 5000, details=details),))
+
+
+def search(folder: Path, pool, spec=None, elapsed=0.0):
+    """The loop over a new or an existing run."""
+    spec = spec or parse_spec(SPEC)
+    exists = (folder / "ledger.db").exists()
+    run = open_run(folder) if exists else create_run(spec, folder, {"data_fingerprint": "x"})
+    spaces = [search_space(spec, target, ((8, 8, 1),), 10) for target in spec.targets]
+    pricer = InstantPricer(spec, cost_model(*spec.targets), 10)
+    studies = {
+        space.target.id: TargetStudy(Prospects(space, pricer), spec.objectives, spec.search.seed) for space in spaces
+    }
+    loop = Search(spec, folder, run.ledger, studies, pricer, pool, silent, elapsed)
+    loop.run()
+    return run.ledger
+
+
+def tried(ledger):
+    return [row.id for row in ledger.history() if rung_of(row) == "cheap"]
+
+
+def names(pool):
+    return Counter((r.candidate.id, r.fidelity, bool(r.runtimes)) for r in pool.begun)
+
+
+@pytest.fixture(scope="module")
+def climbed(tmp_path_factory):
+    pool = InstantPool(2)
+    return search(tmp_path_factory.mktemp("loop") / "run", pool), pool
+
+
+def test_one_in_three_or_four_is_trained_in_full_and_all_of_those_are_exported(climbed):
+    ledger, _ = climbed
+    rungs = Counter(rung_of(row) for row in ledger.history())
+    assert rungs["cheap"] == TRIALS
+    assert TRIALS / 4 <= rungs["trained"] <= TRIALS / 3 + 1
+    assert rungs["artifact"] == rungs["trained"]
+    for row in ledger.evaluations():
+        if rung_of(row) == "artifact":
+            path = [rung_of(r) for r in ledger.history() if r.id == row.id]
+            assert path == ["cheap", "trained", "artifact"]
+
+
+def test_the_best_of_those_tried_are_among_the_exported(climbed):
+    ledger, _ = climbed
+    rows = ledger.history()
+    best = max((row for row in rows if rung_of(row) == "cheap"), key=lambda row: row.metric("rank_score").value)
+    assert best.id in {row.id for row in rows if rung_of(row) == "artifact"}
+
+
+def test_what_costs_rule_out_is_recorded_as_predicted_and_never_begun(climbed):
+    ledger, pool = climbed
+    skipped = [row for row in ledger.evaluations() if row.status == "skipped"]
+    assert skipped
+    assert not {row.id for row in skipped} & {request.candidate.id for request in pool.begun}
+    for row in skipped:
+        assert row.fidelity == "none"
+        assert row.metric("flash_bytes").source in ("predicted", "computed", "assumed")
+        assert "flash cannot be met" in row.reason
+
+
+def test_full_trainings_follow_the_best_trained_so_far_where_the_spec_says_so(climbed):
+    _, pool = climbed
+    quality = {r.candidate.id: int(r.candidate.id, 16) % 400 for r in pool.begun}
+    full = [r for r in pool.begun if r.fidelity == "full" and not r.runtimes]
+    assert full[0].teacher is None
+    taught = [r for r in full if r.teacher]
+    assert taught
+    for request in taught:
+        assert quality[request.teacher[0].id] > quality[request.candidate.id]
+    assert not any(r.teacher for r in pool.begun if r.fidelity == "cheap")
+
+
+def test_seconds_of_every_rung_are_in_the_ledger(climbed):
+    spent = spent_s(climbed[0].history())
+    assert spent["costs"] > 0
+    assert spent["cheap"] == TRIALS
+    assert spent["trained"] == 15 * spent["artifact"] / 2
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_no_worker_waits_while_there_are_candidates_to_try(tmp_path, count):
+    pool = InstantPool(count)
+    search(tmp_path / "run", pool)
+    assert set(pool.idle) <= {TRIALS}
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 1), (1, 3), (4, 1)])
+def test_an_interrupted_run_goes_on_with_any_number_of_workers(tmp_path, before, after):
+    first, second = InstantPool(before, stop_after=30), InstantPool(after)
+    with pytest.raises(KeyboardInterrupt):
+        search(tmp_path / "run", first)
+    ledger = search(tmp_path / "run", second)
+    assert len(set(tried(ledger))) == len(tried(ledger)) == TRIALS
+    # what was at work when the run was interrupted is all that is done twice
+    assert sum((names(first) & names(second)).values()) <= before
+
+
+def test_one_worker_proposes_the_same_again_also_after_an_interruption(tmp_path):
+    whole = tried(search(tmp_path / "whole", InstantPool(1)))
+    assert tried(search(tmp_path / "again", InstantPool(1))) == whole
+    with pytest.raises(KeyboardInterrupt):
+        search(tmp_path / "cut", InstantPool(1, stop_after=21))
+    assert tried(search(tmp_path / "cut", InstantPool(1))) == whole
+
+
+def test_a_run_too_short_for_a_full_training_still_answers(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        search(tmp_path / "run", InstantPool(1, stop_after=3))
+    ledger = search(tmp_path / "run", InstantPool(1), elapsed=599.0)
+    (done,) = [row for row in ledger.evaluations() if row.status == "done"]
+    scores = {row.id: row.metric("rank_score").value for row in ledger.history() if rung_of(row) == "cheap"}
+    assert done.fidelity == "short"
+    assert scores[done.id] == max(scores.values())
+    assert done.artifact
+
+
+def test_few_trials_are_all_exported(tmp_path):
+    ledger = search(tmp_path / "run", InstantPool(2), parse_spec(SPEC.replace(f"trials: {TRIALS}", "trials: 4")))
+    assert len([row for row in ledger.evaluations() if row.status == "done"]) == 4
+    assert "cheap" not in {row.fidelity for row in ledger.history()}
+
+
+def test_a_rung_that_fails_costs_its_candidates_and_not_the_run(tmp_path):
+    ledger = search(tmp_path / "run", InstantPool(2, broken="full"))
+    rows = ledger.evaluations()
+    failed = [row for row in rows if row.status == "failed"]
+    assert failed
+    assert {row.reason for row in failed} == {"diverged"}
+    # the most promising one that did not fail is exported after a short training
+    assert [row.fidelity for row in rows if row.status == "done"] == ["short"]
+
+
+def test_targets_share_the_budget(tmp_path):
+    spec = parse_spec(SPEC.replace("[stm32h743:tflm]", "[stm32h743:tflm, stm32f746:tflm]"))
+    ledger = search(tmp_path / "run", InstantPool(2), spec)
+    counts = Counter(row.target for row in ledger.history() if rung_of(row) == "cheap")
+    assert sum(counts.values()) == TRIALS
+    assert min(counts.values()) >= TRIALS / 2 - 4
+    assert {row.target for row in ledger.evaluations() if row.status == "done"} == set(counts)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cost_models.kernel_rows import COLUMN
 from cost_models.kernel_terms import MULTIPLYING, Array, features_of, terms_of
 
 __all__ = ["MULTIPLYING", "Group", "KernelModel", "KernelTimes", "fit_kernel_model"]
@@ -90,6 +91,12 @@ class Group:
     n: int
     spread: float
 
+    def told(self, features: Array) -> Array:
+        """The features; of kernels that were only timed alone nobody told what surrounds them in a network."""
+        if self.low[-1] < self.high[-1]:
+            return features
+        return np.column_stack([features[:, :-1], np.full(len(features), self.low[-1])])
+
     def predict(self, terms: Array, features: Array) -> Array:
         """µs of kernels of this group."""
         base = terms @ self.rates
@@ -116,7 +123,7 @@ class KernelModel:
                 outside[where] = 1.0
                 continue
             some = rows[where]
-            features = features_of(some)
+            features = group.told(features_of(some))
             value[where] = group.predict(terms_of(kind, some), features)
             beyond = np.maximum(group.low - features, features - group.high).clip(min=0).max(axis=1)
             outside[where] = np.minimum(1.0, beyond / 2) if known else 1.0
@@ -183,6 +190,9 @@ def _distinct(rows: Array, us: Array, alone: NDArray[np.bool_]) -> tuple[Array, 
 def _fit(kind: str, rows: Array, us: Array, alone: Array, tuned: Group | None, *, corrected: bool = True) -> Group:
     from scipy.optimize import nnls
 
+    if alone.all():  # those alone are all there is to go by, and what surrounds a kernel in a network is not known
+        rows, alone = rows.copy(), np.zeros(len(alone))
+        rows[:, COLUMN["around"]] = 0
     terms, features = terms_of(kind, rows), features_of(rows)
     many = np.column_stack([features, ALONE * alone])
     weight = 1 / (us + SMALL_US)

@@ -64,7 +64,10 @@ def test_nothing_found_is_status_4_with_the_nearest(run, capsys, tmp_path):
 def test_front_prints_a_table_and_one_json_document(run, capsys):
     assert cli.main(["front", str(run.folder)]) == 0
     text = capsys.readouterr().out
-    assert "feasible · 4 candidates evaluated, 3 feasible, 2 on the front, 1 skipped" in text
+    assert (
+        "feasible · 4 candidates evaluated, 3 feasible, 2 on the front; 0 not taken beyond a brief training, 1 skipped"
+        in text
+    )
     assert cli.main(["front", str(run.folder), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["schema"] == 1

@@ -49,7 +49,7 @@ def test_an_unknown_figure_under_a_hard_limit_is_not_feasible_and_says_why(run):
 def test_info_is_json_and_carries_every_margin(run):
     info = json.loads(json.dumps(front_info(run.spec, run.front()), allow_nan=False))
     assert info["schema"] == 1
-    assert info["counts"] == {"evaluated": 4, "feasible": 3, "on_front": 2, "skipped": 1, "failed": 1}
+    assert info["counts"] == {"evaluated": 4, "feasible": 3, "on_front": 2, "brief": 0, "skipped": 1, "failed": 1}
     row = info["evaluations"][0]
     assert {m["limit"] for m in row["margins"]} == {"latency", "flash", "accuracy"}
     assert row["metrics"]["energy_mj"] == {"value": None, "reason": "no power states"}

@@ -121,3 +121,14 @@ def test_intervals_widen_outside_the_measured_range(calibration, kernels):
     assert far[0] == 0
     assert far[1] > 0.5
     assert far[2] == 1
+
+
+def test_kernels_timed_alone_only_say_the_same_whatever_surrounds_them(kernels):
+    """What they miss of a network's caches is told by whole networks: made-up surroundings must not change them."""
+    model = fit_kernel_model(kernels)
+    other = kernels.rows.copy()
+    other[:, COLUMN["around"]] = 1e8
+    found, again = model.predict(kernels.kinds, kernels.rows), model.predict(kernels.kinds, other)
+    assert np.median(np.abs(found[0] / kernels.us - 1)) < 0.06
+    for mine, theirs in zip(found, again, strict=True):
+        np.testing.assert_allclose(mine, theirs)

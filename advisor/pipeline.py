@@ -118,11 +118,12 @@ def _finish(run: Run, loop: Search, task: Task, listen: Listener) -> None:
     """Measure the named picks by the full protocol; score the front's members, and the most accurate of every
     quantization, on the test split, once each.
 
-    A better measurement can change the front, so this goes round until nothing is left to do.
+    A better measurement can change the front, so this goes round until nothing is left to do. Where the spec asks for
+    no measurement none is made.
     """
     from advisor.evaluate import score_split
 
-    for _ in range(MAX_ROUNDS):
+    for _ in range(MAX_ROUNDS if run.spec.search.measurements else 0):
         found = run.front()
         named = {pick(found, name, r.evaluation.target).evaluation.id for r in found.members for name in _NAMED}
         chosen = [row.evaluation for row in found.members if row.evaluation.id in named]

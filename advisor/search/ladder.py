@@ -109,7 +109,8 @@ def next_promotion(
 def ranking(spec: Spec, rows: Sequence[Evaluation], rung: Rung) -> list[Evaluation]:
     """Best first, infeasible ones left out; where none is feasible, all of them, the least violating first.
 
-    The most accurate of every quantization lead: what teams compare even off the front.
+    What dominates most alone leads, so that an early answer is a good one; the most accurate of every quantization
+    follow, often the slowest to train: what teams compare even off the front.
     """
     held = [_limits(spec, row, rung) for row in rows]
     able = [i for i in range(len(rows)) if feasible(held[i]) is not False]
@@ -119,8 +120,10 @@ def ranking(spec: Spec, rows: Sequence[Evaluation], rung: Rung) -> list[Evaluati
     points = _points(spec, [rows[i] for i in able], rung)
     scores = np.array([_accuracy(rows[i], rung) for i in able])
     best = _most_accurate([rows[i] for i in able], scores)
-    ahead = sorted(best, key=lambda k: -scores[k])
-    order = [*ahead, *(k for k in _by_rank(points, scores, ahead) if k not in best)]
+    alone = (1 - _ranked(points)).prod(1).round(9)
+    middle = max(range(len(able)), key=lambda k: (alone[k], k in best, -scores[k]))
+    ahead = [middle, *sorted(best - {middle}, key=lambda k: -scores[k])]
+    order = [*ahead, *(k for k in _by_rank(points, scores, ahead) if k not in ahead)]
     return [rows[able[k]] for k in order]
 
 
@@ -194,7 +197,7 @@ def _by_rank(points: NDArray[np.float64], scores: NDArray[np.float64], taken: Se
 
     Hypervolume is counted where objectives are ranks: no unit or outlier then outweighs another.
     """
-    scaled = (np.argsort(np.argsort(points, axis=0, kind="stable"), axis=0) + 0.5) / len(points)
+    scaled = _ranked(points)
     box = np.random.default_rng(0).random((_SAMPLES, points.shape[1]))
     free = np.ones(_SAMPLES, np.bool_)
     for k in taken:
@@ -210,6 +213,11 @@ def _by_rank(points: NDArray[np.float64], scores: NDArray[np.float64], taken: Se
             free &= cover[k] == 0
             left, cover = np.delete(left, k), np.delete(cover, k, 0)
     return order
+
+
+def _ranked(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(rows, objectives) as shares of the way from the best, 0, to the worst, 1."""
+    return np.asarray((np.argsort(np.argsort(points, axis=0, kind="stable"), axis=0) + 0.5) / len(points))
 
 
 def _layers(points: NDArray[np.float64]) -> list[list[int]]:

@@ -21,16 +21,17 @@ from advisor.evaluation import Evaluation
 from advisor.ledger import Ledger
 from advisor.measure.protocol import MeasurePlan
 from advisor.progress import Event, Listener
-from advisor.rung import SCORE, ranked, trained_network
+from advisor.rung import SCORE, ranked
 from advisor.score import Metrics, feasible, margins
 from advisor.search.costing import Pricer
-from advisor.search.ladder import CHEAP, LADDER, SHORT, TRAINED, Rung, ladder_for, next_promotion, on_rung, ranking
+from advisor.search.ladder import CHEAP, SHORT, TRAINED, Rung, ladder_for, on_rung, ranking
 from advisor.search.profit import headroom
+from advisor.search.promotions import AT_LEAST, due
 from advisor.search.proposals import Priced, Proposals
 from advisor.search.recalibrate import Recalibrator
 from advisor.search.standing import Standing, rung_s
 from advisor.search.study import TargetStudy
-from advisor.search.telling import due
+from advisor.search.telling import due as measurements_due
 from advisor.search.workers import Outcome, WorkerPool
 from specs.chip import Target
 from specs.spec import Spec
@@ -39,10 +40,6 @@ BATCH = 4
 """Candidates asked of a study at once."""
 EXPLORE_SHARE = 0.75
 """Share of the time in which new candidates are begun; the rest belongs to full trainings of the best."""
-AT_LEAST = 4
-"""Candidates that are trained in full when time is left after exploring, however few there are."""
-CLIMBED = (LADDER[:-1], ladder_for(0)[:-1])
-"""Promotions that workers make; the device is the coordinator's."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +106,7 @@ class Search:
     def _calibrate(self, name: str) -> None:
         """Take the measurements that are due on a target; its figures and proposals follow them."""
         device = self._devices.get(name)
-        if device is None or not due(device.budget, device.taken, self._share()):
+        if device is None or not measurements_due(device.budget, device.taken, self._share()):
             return
         with self.pool.quiet():
             calibration = device.step(self._share())
@@ -150,26 +147,13 @@ class Search:
 
     def _promotion(self, name: str, busy: Collection[str]) -> Job | None:
         """The highest promotion that is due on a target and can end in time."""
-        rows = self._standing.history[name]
-        least = 0
-        if self._explored():
-            count = self._standing.count(name)
-            answered = any(feasible(margins(self.spec, row.metrics)) for row in self._standing.done(name))
-            # while nothing meets the limits any candidate may be the one
-            least = max(AT_LEAST, int(CHEAP.most * count)) if answered else count
         running = {(job.candidate.id, job.rung.name) for job in self._jobs.values() if job.target.id == name}
-
-        def able(row: Evaluation, rung: Rung) -> bool:
-            if trained_network(row.candidate) in busy:
-                return False
-            return rung is not TRAINED or self._elapsed() + self._standing.full_s(row) < self.spec.search.time_s
-
-        for ladder in CLIMBED:
-            found = next_promotion(self.spec, rows, running, ladder, able=able, least=least)
-            if found:
-                row, rung = found
-                return Job(row.candidate, self._target(name), rung, row.trial, dict(row.metrics))
-        return None
+        left_s = self.spec.search.time_s - self._elapsed()
+        found = due(self.spec, self._standing, name, running, busy, left_s, explored=self._explored())
+        if found is None:
+            return None
+        row, rung = found
+        return Job(row.candidate, self._target(name), rung, row.trial, dict(row.metrics))
 
     def _new(self, name: str, busy: Collection[str]) -> Job | None:
         """A new candidate for a target, while the budget lasts."""

@@ -75,15 +75,18 @@ class Standing:
             return None
         return best.candidate, TRAINED.fidelity
 
-    def full_s(self, row: Evaluation) -> float:
-        """Seconds that the full training of a candidate is expected to take, from what its first one took."""
+    def training_s(self, row: Evaluation, fidelity: Fidelity) -> float:
+        """Seconds that training a candidate anew is expected to take: a full one by what its first one took in others
+        that climbed, others by the samples they see."""
         rows = [other for rows in self.history.values() for other in rows]
-        first = {other.id: seconds(other) for other in rows if other.fidelity == row.fidelity}
-        trained = [other for other in rows if rung_of(other) == TRAINED.name]
-        if any(other.candidate.structure == row.candidate.structure for other in trained):
-            return 0.0  # another quantization of it was trained: that serves both
-        shown = [seconds(other) / first[other.id] for other in trained if seconds(other) and first.get(other.id)]
-        planned = PLANS["full"].passes / PLANS[row.fidelity].passes * SLOWER
+        shown: list[float] = []
+        if fidelity == "full":
+            trained = [other for other in rows if rung_of(other) == TRAINED.name]
+            if any(other.candidate.structure == row.candidate.structure for other in trained):
+                return 0.0  # another quantization of it was trained: that serves both
+            first = {other.id: seconds(other) for other in rows if other.fidelity == row.fidelity}
+            shown = [seconds(other) / first[other.id] for other in trained if seconds(other) and first.get(other.id)]
+        planned = PLANS[fidelity].passes / PLANS[row.fidelity].passes * SLOWER
         return (median(shown) if len(shown) > 2 else planned) * seconds(row)
 
 

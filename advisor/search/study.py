@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -38,7 +38,8 @@ class Asked:
 class TargetStudy:
     """Ask/tell over one target's space.
 
-    Its sampler knows every candidate's costs and models accuracy alone, unless another one is given. Proposals follow
+    Its sampler knows every candidate's costs and models accuracy alone, unless another one is given. `first` are the
+    values it begins with: by default the space's anchors, none with another sampler. Proposals follow
     from (seed, target, trial number) and the trials told: a resumed run proposes what the uninterrupted one would have.
     What is told of costs are the logarithms of predictions, which are repeatable; measurements correct the cost model
     and decide the front.
@@ -46,7 +47,7 @@ class TargetStudy:
 
     def __init__(
         self, prospects: Prospects, objectives: Sequence[str], seed: int,
-        sampler: optuna.samplers.BaseSampler | None = None,
+        sampler: optuna.samplers.BaseSampler | None = None, first: Iterable[Mapping[str, Value]] | None = None,
     ) -> None:  # fmt: skip
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.prospects, self.space, self.objectives = prospects, prospects.space, tuple(objectives)
@@ -57,17 +58,19 @@ class TargetStudy:
         directions = [best.MAXIMIZE if name == "accuracy" else best.MINIMIZE for name in objectives]
         self._study = optuna.create_study(directions=directions, sampler=self._sampler)
         self._open: dict[int, optuna.Trial] = {}
-        self._anchors = list(anchors(self.space))
+        if first is None:
+            first = () if sampler else anchors(self.space)
+        self._first = [dict(values) for values in first]
 
     @property
     def told(self) -> int:
         return len(self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.FAIL)))
 
     def ask(self) -> Asked:
-        """The next proposal; the first ones are the space's anchors."""
+        """The next proposal."""
         number = len(self._study.get_trials(deepcopy=False))
-        if number < len(self._anchors):
-            self._study.enqueue_trial(self._anchors[number])
+        if number < len(self._first):
+            self._study.enqueue_trial(self._first[number])
         trial = self._study.ask()
         values = self._suggest(trial)
         self._open[trial.number] = trial

@@ -81,6 +81,13 @@ def test_ties_go_to_what_spreads_the_front(spec):
     assert order.index(others[1].id) < order.index(twins[0].id)
 
 
+def test_what_is_good_at_all_objectives_climbs_before_their_ends(spec):
+    """The most accurate is also the slowest to train: an early answer is one that teams can use."""
+    ends = [on(CHEAP, 8, 0.95, 4.5), on(CHEAP, 16, 0.90, 4.0), on(CHEAP, 32, 0.30, 0.1), on(CHEAP, 40, 0.2, 0.05)]
+    middle = on(CHEAP, 24, 0.85, 0.5)
+    assert scores(promote(spec, [*ends, middle], CHEAP, 2)) == [0.85, 0.95]
+
+
 def test_the_most_accurate_of_every_quantization_is_kept_for_comparison(spec):
     int8 = [on(TRAINED, 8, 0.9, 1.0), on(TRAINED, 16, 0.8, 0.5)]
     slower = on(TRAINED, 24, 0.7, 3.0)
@@ -129,9 +136,9 @@ def test_a_backbone_priced_by_its_export_only_climbs_by_accuracy(spec):
 def test_a_free_worker_takes_the_highest_promotion_or_begins_anew(spec):
     cheap = [on(CHEAP, 8 * (i + 1), 0.1 * i, 1.0 + i) for i in range(4)]
     assert next_promotion(spec, cheap[:3]) is None
-    assert next_promotion(spec, cheap) == (cheap[3], TRAINED)
+    assert next_promotion(spec, cheap) == (cheap[1], TRAINED)
     # while another worker trains it, the next free one begins a new candidate instead of waiting
-    assert next_promotion(spec, cheap, {(cheap[3].id, "trained")}) is None
+    assert next_promotion(spec, cheap, {(cheap[1].id, "trained")}) is None
     trained = [on(TRAINED, 8 * (i + 1), 0.1 * i, 1.0 + i) for i in range(2)]
     row, rung = next_promotion(spec, [*cheap, *trained])
     assert (row, rung) == (trained[1], ARTIFACT)

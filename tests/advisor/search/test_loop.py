@@ -210,6 +210,19 @@ def test_a_run_too_short_for_a_full_training_still_answers(tmp_path):
     assert done.artifact
 
 
+def test_what_a_full_training_is_too_long_for_is_trained_shortly_and_exported(tmp_path):
+    """With ten seconds left, where a full training takes fifteen, the rest of the best is still an answer."""
+    with pytest.raises(KeyboardInterrupt):
+        search(tmp_path / "run", InstantPool(1, stop_after=10))
+    ledger = search(tmp_path / "run", InstantPool(1), elapsed=590.0)
+    rows = ledger.history()
+    brief = {row.id: row.metric("rank_score").value for row in rows if rung_of(row) == "cheap"}
+    done = {row.id: row.fidelity for row in ledger.evaluations() if row.status == "done"}
+    assert set(done.values()) == {"full", "short"}
+    assert len(done) == 4 < len(brief)
+    assert max(brief, key=brief.get) in done
+
+
 def test_few_trials_are_all_exported(tmp_path):
     ledger = search(tmp_path / "run", InstantPool(2), parse_spec(SPEC.replace(f"trials: {TRIALS}", "trials: 4")))
     assert len([row for row in ledger.evaluations() if row.status == "done"]) == 4

@@ -50,6 +50,18 @@ def test_a_search_ends_with_a_measured_and_tested_front(finished):
         assert figures["energy_mj"].reason
 
 
+def test_where_no_measurement_is_asked_for_none_is_made(tmp_path):
+    spec = parse_spec(
+        DIGITS.replace("trials: 4", "trials: 2")
+        .replace("measurements: 4", "measurements: 0")
+        .replace("time: 60 s", "time: 8 s")
+    )
+    done = search(spec, tmp_path / "run", silent)
+    assert done.run.ledger.measurements() == []
+    assert {row.evaluation.metrics["latency_ms"].source for row in done.front.ranked} <= {"assumed", "predicted"}
+    assert all(row.evaluation.details["test_accuracy"]["n"] == 359 for row in done.front.members)
+
+
 def test_resuming_a_finished_run_repeats_nothing(finished):
     before = finished.run.evaluations()
     again = resume(finished.run.folder, silent)

@@ -1,0 +1,61 @@
+"""What a free worker should lift next, within the time that is left: the ladder's rules on one target's rows."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from advisor.evaluation import Evaluation
+from advisor.rung import trained_network
+from advisor.score import feasible, margins
+from advisor.search.ladder import CHEAP, LADDER, SHORT, TRAINED, Rung, ladder_for, next_promotion
+from advisor.search.standing import Standing
+from specs.spec import Spec
+
+AT_LEAST = 4
+"""Candidates that are trained in full when time is left after exploring, however few there are."""
+CLIMBED = (LADDER[:-1], ladder_for(0)[:-1])
+"""Promotions that workers make; the device is the coordinator's."""
+
+Promotion = tuple[Evaluation, Rung]
+
+
+def due(
+    spec: Spec, standing: Standing, target: str, running: Collection[tuple[str, str]], busy: Collection[str],
+    left_s: float, *, explored: bool,
+) -> Promotion | None:  # fmt: skip
+    """The highest promotion that is due on a target and can end in the seconds left; None: there is none.
+
+    `running` are (candidate id, rung name) that workers are at, `busy` the networks in training. Once no new candidate
+    will be begun (`explored`), more than the ladder's share climb, and those of them that a full training is too long
+    for get a short one.
+    """
+    rows = standing.history[target]
+    least = _deserving(spec, standing, target) if explored else 0
+
+    def able(row: Evaluation, rung: Rung) -> bool:
+        if trained_network(row.candidate) in busy:
+            return False
+        return rung is not TRAINED or standing.training_s(row, "full") < left_s
+
+    def brief(row: Evaluation, rung: Rung) -> bool:
+        return rung is TRAINED and able(row, SHORT) and standing.training_s(row, "short") < left_s
+
+    for ladder in CLIMBED:
+        found = next_promotion(spec, rows, running, ladder, able=able, least=least)
+        if found:
+            return found
+    if not explored:
+        return None
+    # what was or is trained shortly has its place among those that climb
+    shortly = {row.id for row in rows if row.fidelity == SHORT.fidelity}
+    shortly |= {name for name, at in running if at == SHORT.name}
+    at_work = {*running, *((name, TRAINED.name) for name in shortly)}
+    found = next_promotion(spec, rows, at_work, CLIMBED[0], able=brief, least=least)
+    return (found[0], SHORT) if found else None
+
+
+def _deserving(spec: Spec, standing: Standing, target: str) -> int:
+    """How many of those trained briefly are worth more; while nothing meets the limits any may be the one."""
+    count = standing.count(target)
+    answered = any(feasible(margins(spec, row.metrics)) for row in standing.done(target))
+    return max(AT_LEAST, int(CHEAP.most * count)) if answered else count

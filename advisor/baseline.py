@@ -12,7 +12,8 @@ import numpy as np
 from advisor.candidate import Candidate
 from advisor.evaluation import OBJECTIVE_METRIC, Evaluation
 from advisor.own.file import ModelFile, beside, keep, read_model_file
-from advisor.own.fit import Fit
+from advisor.own.fit import Fit, resized
+from advisor.own.support import mixture
 from advisor.score import Metrics, feasible, margins
 from cost_models.estimate import Estimate
 from cost_models.support import unsupported
@@ -57,6 +58,21 @@ def read_baseline(spec: Spec, task: Task) -> Baseline | None:
     """
     from advisor.brought import check
 
+    file = baseline_file(spec)
+    if file is None or not spec.baseline:
+        return None
+    try:
+        return Baseline(file, check(file, task), spec.baseline)
+    except ModelFileError as error:
+        raise error.at(WHERE) from None
+
+
+def baseline_file(spec: Spec) -> ModelFile | None:
+    """The file of the spec's baseline, if it names one.
+
+    Raises:
+        ModelFileError: it cannot be read, or runs on no device.
+    """
     if not spec.baseline:
         return None
     try:
@@ -65,9 +81,9 @@ def read_baseline(spec: Spec, task: Task) -> Baseline | None:
             raise ModelFileError("an exported torch program runs on no device as it is", where=str(file.path),
                                  allowed=".onnx, .tflite", next="export it to one of them, or search its compression: "
                                  f"search.architectures: [model:{spec.baseline}]")  # fmt: skip
-        return Baseline(file, check(file, task), spec.baseline)
     except ModelFileError as error:
         raise error.at(WHERE) from None
+    return file
 
 
 def evaluations(
@@ -230,6 +246,7 @@ def _notes(baseline: Baseline, accuracy: Estimate, task: Task, reason: str) -> l
     from advisor.brought import RUNTIME
 
     notes = [f"the user's own {baseline.name}"]
+    notes += filter(None, [resized(task.shape, baseline.way.shape), mixture(baseline.file)])
     if reason:
         notes.append(f"does not run here: {reason}; its accuracy is that of {RUNTIME[baseline.file.format]}")
     chance = 1 / len(task.classes)

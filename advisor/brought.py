@@ -15,8 +15,8 @@ from advisor.model import BuiltModel
 from advisor.network.description import network_shape
 from advisor.network.weights import Array
 from advisor.own.file import ModelFile, kept, own_models, read_model_file
-from advisor.own.fit import Fit, check_classes, fit
-from advisor.own.support import unpruned
+from advisor.own.fit import Fit, fit, for_task
+from advisor.own.support import mixture, unpruned
 from advisor.tasks.base import Task
 from specs.errors import ModelFileError, SpecError
 from specs.spec import Spec
@@ -38,7 +38,7 @@ def build(base: BuiltModel, candidate: Candidate, folder: Path, val: Array) -> t
     from advisor.build.own_model import own_model
 
     file = kept(folder, str(dict(candidate.params)["sha256"]))
-    way = fit(file, candidate.shape, images=False)
+    way = fit(file, candidate.shape)
     model, notes = own_model(base, file, way)
     if model.module is not None:
         from advisor.build.train import logits
@@ -46,7 +46,7 @@ def build(base: BuiltModel, candidate: Candidate, folder: Path, val: Array) -> t
         reference = logits(model.module, val)
     else:
         reference, _ = outputs(file, way, RUNTIME[file.format], val)
-    notes = (*notes, unpruned(file)) if unpruned(file) else notes
+    notes = (*notes, *filter(None, (unpruned(file), mixture(file))))
     return model, {"notes": list(notes), "seconds": 0.0, "inherited": True}, reference
 
 
@@ -56,12 +56,11 @@ def check(file: ModelFile, task: Task) -> Fit:
     Raises:
         ModelFileError: the file is not for this task, or does not run.
     """
-    way = fit(file, task.shape, images=task.kind == "image-classification")
-    check_classes(file, len(task.classes))
+    any_size = task.any_size and task.kind == "image-classification"
+    way = for_task(file, task.shapes, len(task.classes), any_size=any_size)
     x = samples(task, way, "val")[:PROBE_SAMPLES]
     if file.format == "pt2":
-        job = {"path": str(file.path.absolute()), "shape": task.shape, "images": task.kind == "image-classification",
-               "memory": MEMORY_BYTES + 6 * file.size_bytes}  # fmt: skip
+        job = {"path": str(file.path.absolute()), "shape": way.shape, "memory": MEMORY_BYTES + 6 * file.size_bytes}
         apart("advisor.brought", "torch", file.path, job, PROBE_S)
         return way
     found, _ = outputs(file, way, RUNTIME[file.format], x, PROBE_S)
@@ -120,7 +119,7 @@ def _probe(job: Mapping[str, Any]) -> dict[str, Any]:
 
     torch.set_num_threads(1)
     file = read_model_file(Path(job["path"]))
-    way = fit(file, tuple(job["shape"]), images=job["images"])
+    way = fit(file, tuple(job["shape"]))
     program_module(read_program(file.path.read_bytes()), way)  # runs it on several samples
     return {}
 

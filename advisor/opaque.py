@@ -12,6 +12,7 @@ import numpy as np
 from advisor import brought
 from advisor.model import BuiltModel
 from advisor.network.weights import Array, load_weights, save_weights
+from advisor.own.fit import resized
 from advisor.own.support import NOT_TRAINED
 from advisor.tasks.base import Task
 from advisor.training import FINETUNE_SHARE, Progress, Request, fit, input_shape, network_input, weights_file
@@ -37,6 +38,7 @@ def build_opaque(
     val = network_input(task, "val", candidate)
     if candidate.architecture.startswith(OWN_MODEL):
         model, details, reference = brought.build(base, candidate, request.folder, val)
+        details["notes"] += filter(None, [resized(task.shape, candidate.shape)])
     else:
         model, details, reference = _backbone(base, request, task, progress, val)
     if not any(candidate.pruning):

@@ -72,7 +72,7 @@ def open_run(folder: Path, *, read_only: bool = False) -> Run:
     facts = ledger.facts()
     if "spec" not in facts:
         raise SpecError("the ledger holds no spec", where=str(folder / "ledger.db"), next="start a new run")
-    spec = parse_spec(facts["spec"], where=f"{folder}: spec", folder=Path(facts.get("spec_folder", ".")))
+    spec = parse_spec(facts["spec"], recorded=True, where=f"{folder}: spec", folder=Path(facts.get("spec_folder", ".")))
     return Run(folder, spec, ledger)
 
 

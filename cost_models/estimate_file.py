@@ -59,7 +59,7 @@ def _findings(workload: Workload, costs: Costs, target: Target) -> list[dict[str
     if workload.unknown_ops:
         say("EA304", "unknown operators", "costed by their bytes only: " + ", ".join(workload.unknown_ops[:12]))
     bound = lower_bound_ms(workload, target)
-    if bound.value is not None:
+    if bound.value:
         say("EA305", "lower bound", f"no program takes less than {bound.value:.4g} ms there: all MACs at the peak rate")
     findings.extend({"code": "EA306", "title": "basis", "detail": note} for note in costs.notes if "latency" in note)
     return findings

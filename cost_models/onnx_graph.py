@@ -10,9 +10,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from cost_models.onnx_fuse import fuse
-from cost_models.onnx_kinds import STANDARD_DOMAINS
+from cost_models.onnx_kinds import CLASSIC, KINDS_BY_OP, STANDARD_DOMAINS
 from cost_models.onnx_nodes import Node
-from cost_models.onnx_shapes import Shapes, infer
+from cost_models.onnx_shapes import MISFIT, Shapes, infer
 from cost_models.read_common import MAX_OPERATORS, MAX_TENSORS, checked_shape, without_batch
 from cost_models.wire import check_onnx
 from specs.errors import ModelFileError
@@ -31,8 +31,10 @@ class Graph:
 
     def __init__(self, nodes: list[Node], inputs: list[str], outputs: list[str], shapes: Shapes,
                  types: dict[str, int], constants: set[str], values: dict[str, Any],
-                 external_bytes: int) -> None:  # fmt: skip
+                 external_bytes: int, strangers: frozenset[str] = frozenset()) -> None:  # fmt: skip
         self.nodes, self.inputs, self.outputs = nodes, inputs, outputs
+        self._strangers = strangers
+        self._writer = {out: node for node in nodes for out in node.outputs}
         self.external_bytes = external_bytes
         self._shapes, self._types, self._constants, self._values = shapes, types, constants, values
         self._stored: dict[str, str] = {}
@@ -51,9 +53,25 @@ class Graph:
 
     def shape(self, name: str) -> tuple[int, ...]:
         if name not in self._shapes:
+            stranger = self._stranger_before(name)
+            if stranger:
+                raise unknown_operator(stranger)
             raise ModelFileError(f"the shape of {name!r} is known at run time only",
                                  next="simplify the model with fixed input shapes")  # fmt: skip
         return self._shapes[name]
+
+    def _stranger_before(self, name: str) -> str:
+        """An operator nobody knows that `name` depends on, the nearest one; empty where there is none."""
+        seen, ahead = set[str](), [name] if self._strangers else []
+        for one in ahead:  # grows while it is walked
+            node = self._writer.get(one)
+            if node is None or one in seen:
+                continue
+            if node.op in self._strangers:
+                return node.op
+            seen.add(one)
+            ahead += node.inputs
+        return ""
 
     def elements(self, name: str) -> int:
         return prod(self.shape(name))
@@ -126,10 +144,34 @@ def shaped(data: bytes, folder: Path) -> Graph:
             value = _value(onnx, found[0]) if found else None
             if value is not None:
                 values[node.outputs[0]] = value
-    shapes, types = infer(onnx, model, ordered, noted, values, constants)
+    strangers = _strangers(onnx, model)
+    try:
+        shapes, types = infer(onnx, model, ordered, noted, values, constants)
+    except ModelFileError as error:
+        if strangers and error.what == MISFIT:  # what was assumed of them
+            raise unknown_operator(min(strangers)) from None
+        raise
     nodes = [n for n in nodes if n.op != "Constant" and n.outputs and n.outputs[0]]
     outputs = [o.name for o in graph.output]
-    return Graph(nodes, inputs, outputs, shapes, types, constants, values, external)
+    return Graph(nodes, inputs, outputs, shapes, types, constants, values, external, strangers)
+
+
+def unknown_operator(name: str) -> ModelFileError:
+    """What a model is told whose operator nobody here knows."""
+    return ModelFileError(f"unknown operator {name[:100]!r}", allowed="operators of the ONNX standard",
+                          next="export the model with those alone")  # fmt: skip
+
+
+def _strangers(onnx: Any, model: Any) -> frozenset[str]:
+    """Operators, as `Node.op` names them, that neither the standard nor the file itself describes."""
+    own = {(function.domain, function.name) for function in model.functions}
+    found = set()
+    for node in model.graph.node:
+        standard = node.domain in STANDARD_DOMAINS
+        known = standard and (node.op_type in KINDS_BY_OP or node.op_type in CLASSIC)
+        if not known and (node.domain, node.op_type) not in own and not onnx.defs.has(node.op_type, node.domain):
+            found.add(_op(node))
+    return frozenset(found)
 
 
 def _strip(graph: Any, folder: Path) -> int:
@@ -213,9 +255,12 @@ def _order(graph: Any, known: set[str]) -> Sequence[int]:
     return order
 
 
+def _op(message: Any) -> str:
+    return message.op_type if message.domain in STANDARD_DOMAINS else f"{message.domain}::{message.op_type}"
+
+
 def _node(onnx: Any, message: Any) -> Node:
-    op = message.op_type if message.domain in STANDARD_DOMAINS else f"{message.domain}::{message.op_type}"
     wanted = ("group", "strides", "kernel_shape", "transB", "min", "max")
     attributes = {a.name: onnx.helper.get_attribute_value(a) for a in message.attribute if a.name in wanted}
     held = tuple(len(a.floats) for a in message.attribute if a.floats)
-    return Node(op, message.name, list(message.input), list(message.output), attributes, held)
+    return Node(_op(message), message.name, list(message.input), list(message.output), attributes, held)

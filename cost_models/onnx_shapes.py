@@ -13,6 +13,7 @@ ROUNDS = 16
 """Passes of shape inference with arithmetic folded and the shapes of unknown operators guessed in between."""
 GUESSES = 8
 """Tensors whose shape is taken to be that of their operator's input."""
+MISFIT = "shapes do not fit together"
 Shapes = dict[str, tuple[int, ...]]
 
 
@@ -36,7 +37,7 @@ def infer(onnx: Any, model: Any, ordered: list[Any], noted: dict[str, Any], valu
         try:
             inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
         except (onnx.shape_inference.InferenceError, ValueError, RuntimeError) as error:
-            raise ModelFileError("shapes do not fit together", seen=str(error)[:100]) from None
+            raise ModelFileError(MISFIT, seen=str(error)[:100], next="export the model again") from None
         shapes, types = _collect(inferred.graph)
         missing = next((name for name in wanted if name not in shapes), None)
         if missing is None:

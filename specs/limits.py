@@ -213,7 +213,8 @@ def _limit(parent: Node, name: str, kind: str) -> Limit:
     with node.here(key):
         bound = parse_quantity(raw, dimension) if dimension else parse_share(raw)
         if bound == 0 and name != "accuracy_drop" and key == "max":
-            raise SpecError("a limit of zero can never be met", seen=raw)
+            raise SpecError("a limit of zero, or of next to nothing, can never be met", seen=raw,
+                            next="raise it, or remove the limit")  # fmt: skip
     return Limit(
         name=name,
         bound=bound,
@@ -240,10 +241,7 @@ def _under(node: Node, kind: str) -> tuple[str, ...]:
         if owners and kind not in owners:
             raise SpecError(f"not something that befalls {kind} data", where=f"{node.at('under')}[{index}]", seen=name,
                             allowed=", ".join(known), next=f"{name} is for {' and '.join(owners)}")  # fmt: skip
-    found = node.names("under", known)
-    if not found:
-        raise SpecError("at least one corruption is needed", where=node.at("under"), allowed=", ".join(known))
-    return found
+    return node.names("under", known)
 
 
 def _limit_node(parent: Node, name: str, key: str) -> Node:

@@ -13,6 +13,7 @@ from specs.errors import SpecError, nearest
 
 MAX_YAML_BYTES = 1024 * 1024
 MAX_DEPTH = 32
+EMPTY = "empty list: nothing is left to choose from"
 _MAX_INTEGER = 2**63
 
 # YAML 1.1 without its traps: `no` and `on` stay text, and so do `10:30` (not 630), `010` (not 8) and dates.
@@ -55,10 +56,20 @@ def parse_yaml(text: str, where: str) -> Any:
         mark = getattr(error, "problem_mark", None)
         parts = (getattr(error, "context", None), getattr(error, "problem", None) or getattr(error, "reason", None))
         line = f"{where}:{mark.line + 1}" if mark else where
-        raise SpecError("not valid YAML", where=line, seen=", ".join(filter(None, parts)) or str(error)) from None
+        seen = ", ".join(filter(None, parts)) or str(error)
+        raise SpecError("not valid YAML", where=line, seen=seen, next=_remedy(text, mark)) from None
     except UnicodeError:
         raise SpecError("not valid YAML", where=where, seen="characters that are not Unicode text") from None
     return None if root is None else _value(root, where, "")
+
+
+def _remedy(text: str, mark: Any) -> str:
+    """What to do about text that is no YAML; `mark` is where it ends to be."""
+    lines = text.splitlines()[: mark.line + 1 if mark else None]
+    # the parser complains where it notices, at times a line or two after the tab
+    if any("\t" in line[: len(line) - len(line.lstrip())] for line in lines[-3:]):
+        return "indent with spaces, YAML takes no tabs there"
+    return "check the indentation, colons, brackets and quotes up to that line"
 
 
 def read_yaml(path: Path) -> Any:
@@ -181,7 +192,7 @@ class Node:
 
     def names(self, key: str, allowed: tuple[str, ...], *, prefixed: tuple[str, ...] = ()) -> tuple[str, ...]:
         """The words listed under `key`: each one of `allowed` or of a form in `prefixed` (`timm:NAME`), none twice;
-        empty when absent."""
+        empty when absent alone."""
         found: dict[str, None] = {}
         options = ", ".join((*allowed, *prefixed))
         for index, name in enumerate(self.many(key)):
@@ -192,6 +203,9 @@ class Node:
             if name in found:
                 raise SpecError("named twice", where=where, seen=name)
             found[name] = None
+        if key in self and not found:
+            raise SpecError(EMPTY, where=self.at(key), seen=[], allowed=options,
+                            next="name at least one, or remove the key for the default")  # fmt: skip
         return tuple(found)
 
     @contextmanager

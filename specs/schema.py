@@ -106,12 +106,13 @@ def spec_json_schema() -> Json:
                 "measurements": {"type": "integer", "minimum": 0, "maximum": 1_000_000, "default": 24},
                 "seed": {"type": "integer", "minimum": 0, "maximum": 2**32 - 1, "default": 0},
                 "architectures": _list(
-                    {"anyOf": [{"enum": list(spec.ARCHITECTURES)}, {"type": "string", "pattern": "^(timm|model):."}]}
+                    {"anyOf": [{"enum": list(spec.ARCHITECTURES)}, {"type": "string", "pattern": "^(timm|model):."}]},
+                    minItems=1,
                 ),
                 "pruning": _list(
                     _share(minimum=0, maximum=spec.MAX_PRUNING), default=list(_SEARCH.pruning), minItems=1
                 ),
-                "quantization": _list({"enum": list(spec.QUANTIZATIONS)}),
+                "quantization": _list({"enum": list(spec.QUANTIZATIONS)}, minItems=1),
                 "harden": {"type": "boolean", "default": False},
                 "distil": {"type": "boolean", "default": False},
             },

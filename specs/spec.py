@@ -17,7 +17,7 @@ from specs.chip import Target
 from specs.contradictions import check_contradictions
 from specs.errors import SpecError
 from specs.limits import Limit, limit_dict, read_limits
-from specs.reading import Node, check_document, parse_yaml, read_yaml
+from specs.reading import EMPTY, Node, check_document, parse_yaml, read_yaml
 from specs.units import SECONDS, TIME, format_quantity, parse_quantity, parse_share
 
 TaskKind = Literal["image-classification", "audio-classification", "timeseries-classification"]
@@ -34,6 +34,8 @@ FRONTENDS = ("auto", "log-mel", "mfcc", "raw")
 MAX_PRUNING = 0.9
 TOP_KEYS = "schema name task targets baseline limits objectives pipeline risk search"
 TASK_KEYS = "kind data metric frontend"
+_DEFAULTED = ("architectures", "quantization")
+"""Lists of `search` whose absence means: whatever suits."""
 LEAST_TIME_S = 5.0
 """The smallest networks are trained and exported in less; nothing else is."""
 SEARCH_KEYS = "trials time measurements seed architectures pruning quantization harden distil"
@@ -96,7 +98,10 @@ class Spec:
     @property
     def id(self) -> str:
         """Short content id: SHA-256 of the canonical JSON, first 12 hex digits."""
-        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+        document = self.to_dict()
+        # what is absent counts as an empty list, as it was written down once: ids are the same
+        document["search"] = {key: [] for key in _DEFAULTED} | document["search"]
+        text = json.dumps(document, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def to_dict(self) -> dict[str, Any]:
@@ -116,9 +121,9 @@ class Spec:
                 "time": format_quantity(search.time_s, SECONDS),
                 "measurements": search.measurements,
                 "seed": search.seed,
-                "architectures": list(search.architectures),
+                **({"architectures": list(search.architectures)} if search.architectures else {}),
                 "pruning": list(search.pruning),
-                "quantization": list(search.quantization),
+                **({"quantization": list(search.quantization)} if search.quantization else {}),
                 "harden": search.harden,
                 "distil": search.distil,
             },
@@ -145,9 +150,14 @@ def load_spec(path: Path) -> Spec:
     return _spec(read_yaml(path), f"{path}: ", path.parent)
 
 
-def parse_spec(text: str, *, where: str = "spec", folder: Path = Path(".")) -> Spec:
-    """The spec in YAML `text`; `where` names it in errors."""
-    return _spec(parse_yaml(text, where), f"{where}: ", folder)
+def parse_spec(text: str, *, where: str = "spec", folder: Path = Path("."), recorded: bool = False) -> Spec:
+    """The spec in YAML `text`; `where` names it in errors. One `recorded` in a run may hold empty lists for what it
+    leaves to the defaults, as `Spec.to_yaml` used to write them."""
+    document = parse_yaml(text, where)
+    if recorded and isinstance(document, dict) and isinstance(document.get("search"), dict):
+        search = document["search"]
+        document["search"] = {key: v for key, v in search.items() if v != [] or key not in _DEFAULTED}
+    return _spec(document, f"{where}: ", folder)
 
 
 def from_dict(document: dict[str, Any], *, where: str = "spec", folder: Path = Path(".")) -> Spec:
@@ -162,7 +172,9 @@ def _spec(document: Any, where: str, folder: Path) -> Spec:
     top = Node(document, where, TOP_KEYS)
     schema = top.raw("schema", ...)
     if type(schema) is not int or schema != 1:  # True and 1.0 equal 1 too
-        raise SpecError("unknown schema", where=top.at("schema"), seen=schema, allowed="1")
+        newer = "this version reads no other; " if type(schema) is int and schema > 1 else ""
+        raise SpecError("unknown schema", where=top.at("schema"), seen=schema, allowed="1",
+                        next=f"{newer}write `schema: 1`, and the keys that `advisor init` shows")  # fmt: skip
     name = top.text("name")
     if not name or len(name) > 80 or not all(c.isalnum() or c in "-_." for c in name) or name.startswith("."):
         raise SpecError("not a name", where=top.at("name"), seen=name, allowed="letters, digits, - _ . (at most 80)")
@@ -217,10 +229,7 @@ def _targets(top: Node) -> tuple[Target, ...]:
 
 
 def _objectives(top: Node) -> tuple[str, ...]:
-    names = top.names("objectives", OBJECTIVES) if "objectives" in top else DEFAULT_OBJECTIVES
-    if not names:
-        raise SpecError("at least one objective is needed", where=top.at("objectives"), allowed=", ".join(OBJECTIVES))
-    return names
+    return top.names("objectives", OBJECTIVES) or DEFAULT_OBJECTIVES
 
 
 def _pipeline(top: Node) -> tuple[tuple[str, float], ...]:
@@ -283,5 +292,6 @@ def _pruning(node: Node) -> tuple[float, ...]:
                 raise SpecError("named twice", seen=ratio)
             found[share] = None
     if not found:
-        raise SpecError("at least one ratio is needed", where=node.at("pruning"), next="write [0] for no pruning")
+        raise SpecError(f"{EMPTY}: at least one ratio is needed", where=node.at("pruning"), seen=[],
+                        next="write [0] for no pruning")  # fmt: skip
     return tuple(found)

@@ -105,13 +105,15 @@ def _limits(kind: str, chips: list[Chip]) -> list[str]:
         "flash": _memory(chips, "flash") if small else {"max": "64 MiB", "counts": "model"},
         "accuracy": {"min": "0.9"},
     }
+    why = {"peak_ram": _whose(chips, "ram" if small else "dram"), "flash": _whose(chips, "flash") if small else ""}
     lines: list[str] = []
     befalls = CORRUPTIONS.get(kind, ())
     values, choices = _VALUES | {"under": f"[{', '.join(befalls[:4])}]"}, _CHOICES | {"under": befalls}
     for name, keys in LIMIT_KEYS.items():
         given = asked.get(name, {})
         off = None if given else 1
-        lines.append(_line(1, name, "", LIMIT_HELP[name], off=off))
+        whose = why.get(name, "") if given else ""
+        lines.append(_line(1, name, "", LIMIT_HELP[name] + whose, off=off))
         bound, *others = keys.split()
         dimension = LIMIT_DIMENSION[name]
         share = f"{LIMIT_KEY_HELP[bound]}; 0 to 1, or %"
@@ -126,18 +128,39 @@ def _limits(kind: str, chips: list[Chip]) -> list[str]:
 
 
 def _memory(chips: list[Chip], kind: MemoryKind) -> dict[str, str]:
-    """All of the smallest microcontroller's memory, a quarter of it left to the firmware; empty where unknown."""
-    sizes = [chip.memory_bytes(kind) for chip in chips if chip.kind.startswith("mcu")]
-    smallest = min((size for size in sizes if size), default=0)
-    if smallest < 4 * _KIB:
+    """All of the smallest microcontroller's memory, a quarter of it left to the firmware; empty where unknown.
+
+    Where other targets are asked for beside microcontrollers, their runtimes take more than such a chip has: then the
+    model's share is limited alone, as that is what a spec can ask of all of them.
+    """
+    smallest = _smallest(_small(chips), kind)
+    size = smallest.memory_bytes(kind) if smallest else None
+    if not size or size < 4 * _KIB:
         return {}
-    return {"max": _bytes(smallest), "reserved": _bytes(smallest // 4), "counts": "all"}
+    if len(_small(chips)) < len(chips):
+        return {"max": _bytes(size - size // 4), "counts": "model"}
+    return {"max": _bytes(size), "reserved": _bytes(size // 4), "counts": "all"}
+
+
+def _whose(chips: list[Chip], kind: MemoryKind) -> str:
+    """Which of several targets a limit on memory fits; empty where there is one alone, or none of known size."""
+    smallest = _smallest(_small(chips) or chips, kind)
+    return f"; fits the tightest target, {smallest.id}" if smallest and len({chip.id for chip in chips}) > 1 else ""
+
+
+def _small(chips: list[Chip]) -> list[Chip]:
+    return [chip for chip in chips if chip.kind.startswith("mcu")]
+
+
+def _smallest(chips: list[Chip], kind: MemoryKind) -> Chip | None:
+    known = [chip for chip in chips if chip.memory_bytes(kind)]
+    return min(known, key=lambda chip: chip.memory_bytes(kind) or 0, default=None)
 
 
 def _share_of(chips: list[Chip], kind: MemoryKind, most: int) -> dict[str, str]:
     """A quarter of the smallest memory and no more than `most`: a system runs beside the model."""
-    sizes = [chip.memory_bytes(kind) for chip in chips]
-    smallest = min((size for size in sizes if size), default=4 * most)
+    tightest = _smallest(chips, kind)
+    smallest = (tightest.memory_bytes(kind) if tightest else None) or 4 * most
     return {"max": _bytes(min(most, max(smallest // 4, _MIB)))}
 
 

@@ -132,14 +132,14 @@ def human(value: float, unit: str) -> str:
     """A figure for people: `B` as KiB or MiB, `ms` as us or s, three significant digits, unit included."""
     steps = {
         "B": [("B", 1.0), ("KiB", 1024.0), ("MiB", 1024.0**2), ("GiB", 1024.0**3)],
-        "ms": [("us", 1e-3), ("ms", 1.0), ("s", 1e3)],
-        "mJ": [("uJ", 1e-3), ("mJ", 1.0), ("J", 1e3)],
-        "mW": [("uW", 1e-3), ("mW", 1.0), ("W", 1e3)],
+        "ms": [("ns", 1e-6), ("us", 1e-3), ("ms", 1.0), ("s", 1e3)],
+        "mJ": [("nJ", 1e-6), ("uJ", 1e-3), ("mJ", 1.0), ("J", 1e3)],
+        "mW": [("nW", 1e-6), ("uW", 1e-3), ("mW", 1.0), ("W", 1e3)],
         "Hz": [("Hz", 1.0), ("kHz", 1e3), ("MHz", 1e6), ("GHz", 1e9)],
         "d": [("h", 1 / 24), ("d", 1.0), ("y", 365.25)],
         "": [("", 1.0), ("k", 1e3), ("M", 1e6), ("G", 1e9)],
     }.get(unit, [(unit, 1.0)])
-    chosen, worth = steps[0]
+    chosen, worth = steps[0] if value else next(step for step in steps if step[1] == 1.0)
     for name, size in steps:
         if abs(value) >= size:
             chosen, worth = name, size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -12,8 +13,11 @@ from advisor.commands.common import Parsers, add_json, print_json
 from cost_models.estimate import Estimate
 from specs import catalog
 from specs.chip import Target
-from specs.errors import SpecError
+from specs.errors import ModelFileError, SpecError
 from specs.limits import METRICS
+
+_RUNTIMES_PREFIX = re.compile(r"^(\w+: )?\[ONNXRuntimeError\] : \d+ : \w+ : (Load model from .*? failed: ?)?")
+"""onnxruntime's own codes, and the path that is named anyway."""
 
 
 def add(parsers: Parsers) -> None:
@@ -77,7 +81,7 @@ def _measured(path: Path, target: Target, plan: Any, device_name: str) -> dict[s
     found = device.run(Artifact(path, target.runtime.id, "", "NHWC", entry["sha256"], path.stat().st_size), plan)
     device.close()
     if found.error:
-        return {**entry, "error": found.error}
+        return {**entry, "error": _why(path, target, found.error)}
     peak = found.peak_rss_bytes
     entry["status"] = "ok"
     entry["metrics"] = {
@@ -90,6 +94,26 @@ def _measured(path: Path, target: Target, plan: Any, device_name: str) -> dict[s
     entry["conditions"] = {**found.conditions, "protocol": found.protocol, "noisy": found.noisy,
                            "fingerprint": asdict(found.fingerprint) if found.fingerprint else None}  # fmt: skip
     return entry
+
+
+def _why(path: Path, target: Target, said: str) -> str:
+    """Why a file was not measured, in our words where its content tells; else what the runtime `said`, on one line."""
+    from cost_models.read import read_workload
+    from cost_models.support import unsupported
+
+    if said.startswith("UnfitInputError: "):
+        return said.partition(": ")[2]
+    name, formats = target.runtime.name, ", ".join(target.runtime.formats)
+    try:
+        workload = read_workload(path)
+    except ModelFileError as error:
+        return error.line()
+    if workload.format not in target.runtime.formats:
+        return ModelFileError(f"{name} runs {formats}, not {workload.format}", next="name another --target").line()
+    if lacking := unsupported(workload, target.runtime):
+        return ModelFileError(f"{name} does not run {', '.join(lacking[:6])}",
+                              next="convert the model without them").line()  # fmt: skip
+    return ModelFileError(f"{name} cannot run it", seen=_RUNTIMES_PREFIX.sub("", said), next="export it again").line()
 
 
 def _host_target(text: str | None, path: Path) -> Target:
@@ -108,7 +132,8 @@ def _answer(args: argparse.Namespace, results: list[dict[str, Any]]) -> int:
         print("\n\n".join(entry_text(entry) for entry in results))
     failed = [entry for entry in results if entry["status"] == "failed"]
     for entry in failed:
-        print(f"advisor: {entry['model']}: {entry.get('error', 'failed')}", file=sys.stderr)
+        where, words = f"{entry['model']}: ", entry.get("error", "failed")
+        print(f"advisor: {where}{words.removeprefix(where)}", file=sys.stderr)
     return 2 if failed else 0
 
 
@@ -129,5 +154,5 @@ def entry_text(entry: dict[str, Any]) -> str:
         cpu = (conditions["fingerprint"] or {}).get("cpu", "unknown CPU")
         lines.append(f"  measured on {cpu}: {conditions['protocol']}; inputs {conditions['inputs']}")
     if conditions.get("noisy"):
-        lines.append("  noisy: repeated processes disagree by more than 3 %; the machine is busy")
+        lines.append("  noisy: processes disagree by more than 3 %, or other work ran beside them")
     return "\n".join(lines)

@@ -103,20 +103,88 @@ def _dequantize(y: Any, scale: float, zero: int) -> Any:
     return (y - zero) * np.float32(scale) if scale else y
 
 
+class UnfitError(ValueError):
+    """Samples, or a file of them, that cannot be used: what is wrong, and what to do. `what`: where it is not them."""
+
+    def __init__(self, message: str, what: str = "") -> None:
+        super().__init__(" ".join(message.split())[:300])
+        self.what = what
+
+
+def load(path: str) -> Any:
+    """The raw samples in a .npy file, or under `raw` in an .npz.
+
+    Raises:
+        UnfitError: unreadable, or no array of numbers.
+    """
+    try:
+        with open(path, "rb") as file:
+            start = file.read(6)
+            file.seek(0)
+            if not start.startswith((b"PK\x03\x04", b"\x93NUMPY")):
+                raise UnfitError("it is no .npy or .npz file; save the samples with numpy.save")
+            loaded = np.load(file, allow_pickle=False)
+            if not hasattr(loaded, "files"):
+                return loaded
+            if "raw" not in loaded.files:
+                raise UnfitError(f"it holds {', '.join(loaded.files[:5]) or 'nothing'}; save the samples under `raw`")
+            return loaded["raw"]
+    except OSError as error:
+        raise UnfitError(f"{error.strerror or error}; check the path") from error
+    except UnfitError:
+        raise
+    except Exception as error:  # zip and npy parsers raise all kinds on a damaged file
+        if "allow_pickle" in str(error):
+            raise UnfitError("it holds Python objects, which are not read; save an array of numbers") from error
+        raise UnfitError("it is damaged, or cut off; save it again") from error
+
+
+def samples(raw: Any, preprocessing: dict[str, Any]) -> Any:
+    """(N, ...) samples of what may be one sample alone, as manifest.json: preprocessing describes them.
+
+    Raises:
+        UnfitError: none, not numbers, not finite, or of another shape.
+    """
+    shape, numbers = tuple(preprocessing["raw_shape"]), preprocessing["numbers"]
+    if raw.dtype.kind not in "biuf":
+        raise UnfitError(f"it holds {raw.dtype}, not numbers; save {preprocessing['raw_dtype']}")
+    if not raw.size:
+        raise UnfitError(f"it is empty, of shape {raw.shape}; give at least one sample")
+    if not np.isfinite(raw).all():
+        raise UnfitError("it holds values that are not finite (NaN or infinite); remove or fill them")
+    bare = shape[:-1] if len(shape) > 1 and shape[-1] == 1 else shape  # one channel may be left out
+    if raw.shape in (shape, bare):
+        return raw.reshape(1, *shape)
+    if raw.ndim > 1 and raw.shape[1:] in (shape, bare):
+        return raw.reshape(-1, *shape)
+    if numbers.get("any_size"):  # brought to size as the training data were
+        if numbers["kind"] == "waveform" and raw.ndim in (1, 2):
+            return raw.reshape(-1, raw.shape[-1])
+        whole = raw[None] if raw.ndim == 3 and raw.shape[2] in (1, 3) else raw
+        if numbers["kind"] == "image" and whole.ndim in (3, 4) and (whole.ndim == 3 or whole.shape[3] in (1, 3)):
+            return whole
+    size = ", of any size" if numbers.get("any_size") else ""
+    raise UnfitError(f"it is of shape {raw.shape}; give samples of shape {shape}{size}, or (N, {str(shape)[1:]}")
+
+
+def _opened() -> Model:
+    try:
+        return Model()
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        words = f"{type(error).__name__}: {error}"
+        raise UnfitError(f"it is damaged ({words}); check it with `sha256sum -c SHA256SUMS`", "this bundle") from error
+
+
 def main(arguments: list[str]) -> int:
     if len(arguments) != 1 or arguments[0] in ("-h", "--help"):
         print(__doc__)
         return 0 if arguments else 2
     try:
-        loaded = np.load(arguments[0], allow_pickle=False)
-        raw = loaded["raw"] if hasattr(loaded, "files") else loaded
-        model = Model()
-        if raw.ndim == len(model.manifest["preprocessing"]["raw_shape"]):
-            raw = raw[None]
-        labels, odds = model.predict(raw)
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        words = " ".join(str(error).split())[:200]
-        print(f"predict.py: cannot use {arguments[0]} ({words}); pass an .npy, or an .npz with `raw`", file=sys.stderr)
+        raw = load(arguments[0])
+        model = _opened()
+        labels, odds = model.predict(samples(raw, model.manifest["preprocessing"]))
+    except UnfitError as error:
+        print(f"predict.py: cannot use {error.what or arguments[0]}: {error}", file=sys.stderr)
         return 2
     for label, row in zip(labels, odds, strict=True):
         print(f"{label}\t{row.max():.4f}")

@@ -31,7 +31,7 @@ def with_predictions(report: TargetReport, spec: Spec, target: Target, peek: Pee
     """The report with `expected` of every limit and the candidate nearest to meeting all of them."""
     if report.unsupported:
         return report
-    costs = replace(spec, limits=tuple(limit for limit in spec.limits if limit.name not in TRAINED))
+    costs = without_trained(spec)
     if not costs.limits:
         return report
     candidates = finalists(spec, target, peek)
@@ -51,6 +51,11 @@ def with_predictions(report: TargetReport, spec: Spec, target: Target, peek: Pee
             limit = replace(limit, expected=Estimate.absent(reason or "not predicted"))
         limits.append(limit)
     return replace(report, limits=tuple(limits), joint=joint(predicted, peek))
+
+
+def without_trained(spec: Spec) -> Spec:
+    """The spec with the limits that its costs decide."""
+    return replace(spec, limits=tuple(limit for limit in spec.limits if limit.name not in TRAINED))
 
 
 def finalists(spec: Spec, target: Target, peek: Peek) -> list[Corner]:
@@ -86,7 +91,7 @@ def joint(predicted: list[Predicted], peek: Peek) -> Joint:
 
 def meets_all(spec: Spec, target: Target, peek: Peek) -> bool | None:
     """Whether some corner is predicted to meet all cost limits at once; None where a figure is missing."""
-    costs = replace(spec, limits=tuple(limit for limit in spec.limits if limit.name not in TRAINED))
+    costs = without_trained(spec)
     predicted = predict(costs, target, finalists(spec, target, peek), peek.frontend_macs)
     verdicts = [feasible(found) for _, found in predicted]
     if any(verdicts):

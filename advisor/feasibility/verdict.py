@@ -11,7 +11,7 @@ from advisor.space.search_space import SearchSpace, is_opaque, search_space
 from advisor.tasks.peek import Peek
 from cost_models.estimate import Estimate
 from specs.chip import MemoryKind, Target
-from specs.errors import SpecError
+from specs.errors import ModelFileError, SpecError
 from specs.limits import Limit
 from specs.spec import Spec
 
@@ -89,7 +89,7 @@ def judge(spec: Spec, target: Target, peek: Peek, *, describe: bool = True) -> T
     """The bounds of one target, without predictions; `describe=False` leaves the candidates' words out, for speed."""
     try:
         space = search_space(spec, target, peek.shapes, peek.classes)
-    except SpecError as error:
+    except (SpecError, ModelFileError) as error:  # the latter of chips beside the spec's own targets
         why = f"{error.what} (it runs {error.allowed or 'none'})"
         return TargetReport(target.id, target.chip.name, "proven infeasible", True, (), unsupported=why)
     best = best_cases(spec, space)

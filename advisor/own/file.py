@@ -14,6 +14,7 @@ from advisor.own.program import read_program
 from advisor.own.tflite_file import tflite_port
 from cost_models.memory import live_bytes
 from cost_models.read import read_bounded, read_workload
+from cost_models.support import LITERT_OPS
 from cost_models.workload import Workload
 from specs.chip import Precision
 from specs.errors import ModelFileError
@@ -47,7 +48,7 @@ def read_model_file(path: Path) -> ModelFile:
     """The file at `path`, told by its content, whatever it is called.
 
     Raises:
-        ModelFileError: unreadable, too large, of no known format, damaged, or not one input and one output per class.
+        ModelFileError: unreadable, too large, of no known format, damaged, of unknown operators, or not of one input.
     """
     try:
         info = path.stat()
@@ -109,6 +110,7 @@ def _read(path: Path, changed_ns: int, size: int) -> ModelFile:
             return ModelFile(path, "pt2", digest, len(data), program.input, program.outputs, "fp32", None)
         workload = _workload(path)
         if data[4:8] == _TFLITE:
+            _check_operators(workload)
             return ModelFile(path, "tflite", digest, len(data), tflite_port(data), _outputs(workload),
                              workload.precision, workload)  # fmt: skip
         return ModelFile(path, "onnx", digest, len(data), onnx_port(data), _outputs(workload), workload.precision,
@@ -132,6 +134,14 @@ def _workload(path: Path) -> Workload:
         raise ModelFileError("it needs too much memory", seen=f"{live} bytes of activations at once",
                              allowed=f"{MAX_LIVE_BYTES} bytes")  # fmt: skip
     return workload
+
+
+def _check_operators(workload: Workload) -> None:
+    """Raise ModelFileError for an operator that LiteRT lacks, which runs every TFLite file here."""
+    name = next((op.op for op in workload.operators if op.op and op.op not in LITERT_OPS), "")
+    if name:
+        raise ModelFileError(f"unknown operator {name[:100]!r}", allowed="operators built into LiteRT",
+                             next="convert the model with those alone")  # fmt: skip
 
 
 def _outputs(workload: Workload) -> int:

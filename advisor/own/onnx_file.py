@@ -5,14 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from advisor.own.port import Port, checked
+from cost_models.onnx_graph import unknown_operator
+from cost_models.onnx_kinds import STANDARD_DOMAINS
 from specs.errors import ModelFileError
+
+_RUNTIMES_OWN = ("com.microsoft", "com.ms.internal.nhwc")
+"""Domains whose operators onnxruntime alone can list."""
 
 
 def onnx_port(data: bytes) -> Port:
     """The input; of an integer one the scale and zero point that the graph gives it.
 
     Raises:
-        ModelFileError: more than one input, weights outside the file, or an input that is no sample.
+        ModelFileError: more than one input, weights outside the file, an operator that nothing runs, or an input that
+            is no sample.
     """
     import onnx
 
@@ -22,6 +28,7 @@ def onnx_port(data: bytes) -> Port:
     if any(tensor.data_location for tensor in _tensors([graph, *model.functions])):
         hint = "save the model as one file (onnx.save_model with save_as_external_data=False)"
         raise ModelFileError("its weights lie outside the file", next=hint)
+    _check_operators(onnx, model)
     stored = {tensor.name for tensor in graph.initializer} | {t.values.name for t in graph.sparse_initializer}
     inputs = [value for value in graph.input if value.name not in stored]
     if len(inputs) != 1:
@@ -33,6 +40,16 @@ def onnx_port(data: bytes) -> Port:
     except (KeyError, ValueError):
         dtype = f"type {kind.elem_type}"
     return checked(inputs[0].name, dims, dtype, *_quantization(onnx, graph, inputs[0].name))
+
+
+def _check_operators(onnx: Any, model: Any) -> None:
+    """Raise ModelFileError for an operator of a domain that nothing here has, or of none by that name."""
+    own = {(function.domain, function.name) for function in model.functions}
+    for node in model.graph.node:
+        if node.domain in _RUNTIMES_OWN or (node.domain, node.op_type) in own:
+            continue
+        if node.domain not in STANDARD_DOMAINS or not onnx.defs.has(node.op_type, node.domain):
+            raise unknown_operator(f"{node.domain}::{node.op_type}" if node.domain else node.op_type)
 
 
 def _tensors(graphs: list[Any]) -> Any:

@@ -42,6 +42,23 @@ def unpruned(file: ModelFile) -> str:
     return "" if can_prune_modules() else NO_PRUNER
 
 
+def mixture(file: ModelFile) -> str:
+    """What the name of a file's precision leaves out, which is that of most of its MACs; empty where it is all.
+
+    Narrow layers are told from float32 ones alone: biases are stored in 32 bits beside the weights of either.
+    """
+    narrow = wide = 0
+    for op in file.workload.operators if file.workload else ():
+        if op.macs and op.params:
+            full = op.weight_bytes >= 4 * op.params
+            narrow, wide = (narrow, wide + op.macs) if full else (narrow + op.macs, wide)
+    if not narrow or not wide:
+        return ""
+    share = 100 * (wide if file.precision == "fp32" else narrow) / (narrow + wide)
+    rest = "fewer bits" if file.precision == "fp32" else "fp32"
+    return f"mixed precision, listed as {file.precision}: that is {share:.3g} % of its MACs, the rest is in {rest}"
+
+
 def can_prune_modules() -> bool:
     """Whether what prunes networks that are not ours is installed."""
     return find_spec("torch_pruning") is not None

@@ -18,7 +18,7 @@ LISTED = 10
 HEADERS = ("limit", "required", "best possible", "margin", "reach", "best small candidate")
 CHIP_HEADERS = ("chip", "runtimes", "price")
 NO_CHIPS = "No other chip of the catalogue is expected to pass."
-WAYS_TITLE = "Ways out, each verified by asking again"
+WAYS_TITLE = "Ways out, each verified by asking again, predictor and bounds"
 
 
 _SHORT = {"energy per inference": "energy", "power while inferring": "power", "RAM of the chip": "chip RAM",
@@ -110,9 +110,10 @@ def _relaxation(way: Relaxation) -> dict[str, Any]:
         for change in way.changes
     ]
     words = " and ".join(f"`{change.limit}: {{{change.text}}}`" for change in way.changes)
-    text = f"{words} makes it possible on {way.target}" if way.single else f"{words}, together, on {way.target}"
+    does = "makes it possible" if way.single else "together make it possible"
+    tail = f"predicted for {way.candidate}" if way.verified else "the least that no bound rules out, not verified"
     return {"target": way.target, "changes": changes, "single": way.single, "verified": way.verified,
-            "text": text if way.verified else f"{text} (not verified)"}  # fmt: skip
+            "candidate": way.candidate, "text": f"{words} {does} on {way.target}: {tail}"}  # fmt: skip
 
 
 def _chip(chip: ChipOption) -> dict[str, Any]:
@@ -138,7 +139,8 @@ def limit_rows(target: dict[str, Any], *, short: bool = True) -> list[list[str]]
         if best.value is None:
             possible = "unknown" if short else f"unknown: {best.reason}"
         else:
-            possible = f"{'≥' if up else '≤'} {figure_text(best, unit)}"
+            # an imported network may be as small as it likes
+            possible = f"{'≥' if up else '≤'} {figure_text(best, unit)}" if best.value or not up else "no bound"
         expected = "" if limit["expected"] is None else expected_text(limit, short=short)
         margin = "" if limit["margin"] is None else percent(limit["margin"])
         label = (_SHORT.get(limit["label"], limit["label"]) if short else limit["label"]) + " (soft)" * limit["soft"]
@@ -169,7 +171,7 @@ def target_notes(target: dict[str, Any]) -> list[str]:
             words = f"predicted to miss {', '.join(label_of(name) for name in joint['missed'])}"
         else:
             words = "predicted to meet all cost limits" if joint["feasible"] else "meets what can be predicted"
-        notes.append(f"Nearest of {joint['tried']} small candidates: {joint['candidate']}; {words}.")
+        notes.append(f"Nearest of {plural(joint['tried'], 'small candidate')}: {joint['candidate']}; {words}.")
     if target["unknown"]:
         notes.append(f"Open: {'; '.join(target['unknown'])}.")
     return notes

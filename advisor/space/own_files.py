@@ -12,7 +12,7 @@ from advisor.own.fit import fit
 from advisor.own.support import refusal, taken, unpruned
 from cost_models.workload import Operator, Workload
 from specs.chip import Target
-from specs.errors import ModelFileError, SpecError
+from specs.errors import ModelFileError
 from specs.spec import Spec
 
 Shape = tuple[int, ...]
@@ -44,7 +44,7 @@ class OwnFile:
 
 
 def own_files(spec: Spec, shapes: Sequence[Shape]) -> tuple[OwnFile, ...]:
-    """The spec's own models; whether they take the task's data is checked when a search starts.
+    """The spec's own models; whether they take the task's data is `advisor.brought`'s and feasibility's to check.
 
     Raises:
         ModelFileError: a file cannot be used.
@@ -52,7 +52,8 @@ def own_files(spec: Spec, shapes: Sequence[Shape]) -> tuple[OwnFile, ...]:
     found = []
     for name, file in own_models(spec).items():
         try:
-            shape = fit(file, shapes[0], images=spec.task.kind == "image-classification").shape
+            any_size = spec.task.kind == "image-classification"
+            shape = fit(file, shapes[0], others=shapes[1:], any_size=any_size).shape
         except ModelFileError:
             shape = shapes[0]  # of data that was only assumed, perhaps
         found.append(OwnFile(name, file, shape))
@@ -63,7 +64,7 @@ def obtainable(own: Sequence[OwnFile], wanted: Sequence[str], target: Target) ->
     """The recipes among `wanted` that can be had of at least one of the files.
 
     Raises:
-        SpecError: none can, with the reason.
+        ModelFileError: none can, with the reason.
     """
     reasons = {q: [refusal(one.file, q, target.runtime.id) for one in own] for q in wanted}
     usable = tuple(q for q, found in reasons.items() if not all(found))
@@ -71,8 +72,9 @@ def obtainable(own: Sequence[OwnFile], wanted: Sequence[str], target: Target) ->
         return usable
     first = next(reason for found in reasons.values() for reason in found)
     allowed = " or ".join(taken(target.runtime.id))
-    raise SpecError(f"no model for {target.id} can be made of {own[0].file.path.name}: {first}",
-                    where="search.architectures", seen=", ".join(wanted), allowed=allowed)  # fmt: skip
+    raise ModelFileError(f"no model for {target.id} can be made of {own[0].file.path.name}: {first}",
+                         where="search.architectures", seen=", ".join(wanted), allowed=allowed,
+                         next="give such a file, or another target or quantization")  # fmt: skip
 
 
 def left_out(own: Sequence[OwnFile], wanted: Sequence[str], target: Target) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from advisor.tasks.raw import MAX_BYTES, Form, Part, Read, check_size
 from specs.errors import DataError
 from specs.spec import TaskKind
 
-_REQUIRED = ("X_train", "y_train", "X_test", "y_test")
+REQUIRED = ("X_train", "y_train", "X_test", "y_test")
 _GROUPS = ("subject", "group", "speaker")
 _LARGEST_SIDE = 1024
 _RATES_HZ = (8_000, 16_000)
@@ -38,7 +38,7 @@ def read_archive(path: Path, kind: TaskKind) -> Read:
     """
     where = str(path)
     arrays = _read(path)
-    missing = [key for key in _REQUIRED if key not in arrays]
+    missing = [key for key in REQUIRED if key not in arrays]
     missing += [key for key, other in (("X_val", "y_val"), ("y_val", "X_val")) if key not in arrays and other in arrays]
     if missing:
         raise DataError(f"arrays missing: {', '.join(missing)}", where=where, seen=sorted(arrays),
@@ -87,13 +87,16 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
         raise
     except FileNotFoundError as error:
         raise DataError("no such file", where=str(path)) from error
-    except zipfile.BadZipFile as error:
-        raise DataError("not an .npz file, or a damaged one", where=str(path), seen=str(error),
-                        next="save the arrays with `numpy.savez_compressed`") from error  # fmt: skip
-    except Exception as error:  # zip, deflate and npy parsers raise all kinds on a hostile file
-        raise DataError("the file cannot be read", where=f"{path}: {name}" if name else str(path),
-                        seen=f"{type(error).__name__}: {error}") from error  # fmt: skip
+    except Exception as error:
+        raise unreadable(error, f"{path}: {name}" if name else str(path)) from error
     return arrays
+
+
+def unreadable(error: Exception, where: str) -> DataError:
+    """What a damaged or hostile file is told to be: zip, deflate and npy parsers raise all kinds on one."""
+    seen = str(error) if isinstance(error, zipfile.BadZipFile) else f"{type(error).__name__}: {error}"
+    return DataError("not an .npz file, or a damaged one", where=where, seen=seen,
+                     next="copy it again, or save the arrays with `numpy.savez_compressed`")  # fmt: skip
 
 
 def declared(member: Any, where: str) -> tuple[tuple[int, ...], int]:

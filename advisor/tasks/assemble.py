@@ -36,6 +36,7 @@ class RawData:
     notes: tuple[str, ...]
     rate_hz: int = 0
     scale: float = 0.0
+    any_size: bool = False
 
     def fingerprint(self) -> str:
         """SHA-256 over samples and labels of all splits, class names and rate."""
@@ -81,7 +82,7 @@ def assemble(read: Read) -> RawData:
         _carve(parts, "val", VAL_SHARE, read.where, notes)
     _overlaps(parts, read.where, notes)
     splits = {split: Samples(np.ascontiguousarray(parts[split].x), parts[split].y) for split in SPLITS}
-    return RawData(read.form, splits, classes, tuple(notes), read.rate_hz, read.scale)
+    return RawData(read.form, splits, classes, tuple(notes), read.rate_hz, read.scale, read.any_size)
 
 
 def _check(part: Part, where: str) -> None:

@@ -54,6 +54,9 @@ class Task(Protocol):
     """SHA-256 over the loaded samples and labels of all splits."""
     notes: tuple[str, ...]
     """What the user should know of the data: files skipped and why, classes with few samples, …"""
+    any_size: bool
+    """Whether the data are files of any size, brought to one as they are read: other sizes are as good. Samples of an
+    array have the size they have."""
 
     def load(self, split: Split, shape: tuple[int, ...] | None = None) -> Dataset:
         """The split, resized to `shape` where given. Validation is carved from training data, stratified and seeded,

@@ -50,7 +50,8 @@ def read_images(path: Path) -> Read:
         parts = {split: Part(np.ascontiguousarray(part.x[..., :1]), part.y) for split, part in parts.items()}
     note = f"{plural(sum(len(p.y) for p in parts.values()), 'picture')} read at {side}×{side} (stretched, not cropped)"
     train = parts.get("all") or parts["train"]
-    return Read(str(path), "image", train, parts.get("val"), parts.get("test"), notes=(*tree.notes(), note))
+    notes = (*tree.notes(), note)
+    return Read(str(path), "image", train, parts.get("val"), parts.get("test"), notes=notes, any_size=True)
 
 
 def common_side(sizes: list[int]) -> int:

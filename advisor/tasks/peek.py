@@ -49,6 +49,8 @@ class Peek:
     note: str = ""
     frontend_macs: int = 0
     """Of the signal processing before the network, which a device spends too."""
+    any_size: bool = False
+    """As `Task.any_size`."""
 
 
 def peek(spec: Spec) -> Peek:
@@ -92,7 +94,7 @@ def _peek(spec: Spec) -> Peek:
     if path.is_file() and suffix == ".csv" and task.kind == "timeseries-classification":
         return _table(path)
     opened = open_task(spec)
-    return Peek(opened.shapes, len(opened.classes))
+    return Peek(opened.shapes, len(opened.classes), any_size=opened.any_size)
 
 
 def assumed(spec: Spec, why: str) -> Peek:
@@ -107,7 +109,8 @@ def assumed(spec: Spec, why: str) -> Peek:
         shapes = (shape,)
     classes = _ASSUMED_CLASSES[kind]
     words = "×".join(map(str, shapes[0]))
-    return Peek(shapes, classes, f"{why}: an input of {words} and {classes} classes assumed", "", macs)
+    why = f"{why}: an input of {words} and {classes} classes assumed"
+    return Peek(shapes, classes, why, frontend_macs=macs, any_size=True)
 
 
 def least(kind: TaskKind) -> Peek:
@@ -122,7 +125,7 @@ def _archive(path: Path, kind: TaskKind, front: str) -> Peek:
     try:
         with zipfile.ZipFile(path) as file:
             names = set(file.namelist())
-            if "X_train.npy" not in names or "y_train.npy" not in names:
+            if not {f"{name}.npy" for name in archive.REQUIRED} <= names:
                 archive.read_archive(path, kind)  # raises, with what is missing
             with file.open("X_train.npy") as member:
                 shape, _ = archive.declared(member, where)
@@ -133,8 +136,8 @@ def _archive(path: Path, kind: TaskKind, front: str) -> Peek:
                     arrays[name] = npy.read_array(member, allow_pickle=False)
     except DataError:
         raise
-    except Exception as error:  # zip, deflate and npy parsers raise all kinds on a hostile file
-        raise DataError("the file cannot be read", where=str(path), seen=f"{type(error).__name__}: {error}") from error
+    except Exception as error:
+        raise archive.unreadable(error, str(path)) from error
     form, full, allowed = archive.form_of(shape, kind)
     if not form or 0 in full[1:]:
         raise DataError(f"not {kind} data", where=where, seen=f"shape {shape}", allowed=allowed)
@@ -157,9 +160,9 @@ def _table(path: Path) -> Peek:
             header = [name.strip() for name in next(csv.reader([first], delimiter=mark), [])]
             label, split, _, readings = table.columns_of(header, str(path))
             _, shape = table.layout([header[i] for i in readings], str(path))
-            rows = [row for row in csv.reader(file, delimiter=mark) if len(row) == len(header)]
+            rows = [row for _, row in table.checked(csv.reader(file, delimiter=mark), header, str(path))]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError("the table cannot be read", where=str(path), seen=f"{type(error).__name__}: {error}") from error
+        raise table.unreadable(error, str(path)) from error
     labels = table.label_values([row[label].strip() for row in rows])
     if split is not None:
         labels = labels[[table.SPLIT_NAMES.get(row[split].strip().lower()) == "train" for row in rows]]
@@ -177,7 +180,7 @@ def _pictures(path: Path) -> Peek:
     side = images.common_side(readable)
     channels = 3 if any(_coloured(file, side) for file, size in sizes.items() if size) else 1
     labels = {label for file, label in _training(tree) if sizes.get(file, True)}
-    return Peek(smaller((side, side, channels)), len(labels), note=_note(path, len(files), whole))
+    return Peek(smaller((side, side, channels)), len(labels), note=_note(path, len(files), whole), any_size=True)
 
 
 def _coloured(file: Path, side: int) -> bool:
@@ -195,7 +198,7 @@ def _recordings(path: Path, front: str) -> Peek:
     rate_hz, length_s = sounds.common_length([rate for rate, _ in read], [count / rate for rate, count in read])
     shape, macs = _features(front, round(length_s * rate_hz), rate_hz)
     labels = {label for file, label in _training(tree) if headers.get(file, True)}
-    return Peek((shape,), len(labels), "", _note(path, len(files), whole), macs)
+    return Peek((shape,), len(labels), "", _note(path, len(files), whole), macs, any_size=True)
 
 
 def _features(front: str, samples: int, rate_hz: int) -> tuple[tuple[int, ...], int]:

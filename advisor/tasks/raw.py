@@ -40,6 +40,8 @@ class Read:
     scale: float = 0.0
     """What brings raw values to 0…1 or ±1; 0: what suits their type and range."""
     notes: tuple[str, ...] = ()
+    any_size: bool = False
+    """Read from files of any size (pictures, recordings), brought to one: what comes later may be of any size too."""
 
     def parts(self) -> dict[str, Part]:
         named = {"train": self.train, "val": self.val, "test": self.test}

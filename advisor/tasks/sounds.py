@@ -64,7 +64,8 @@ def read_sounds(path: Path) -> Read:
         notes.append(f"resampled to {rate_hz} Hz from {', '.join(str(r) for r in rates if r != rate_hz)} Hz")
     parts = {split: _part(part, rate_hz, samples) for split, part in clips.items()}
     train = parts.get("all") or parts["train"]
-    return Read(str(path), "waveform", train, parts.get("val"), parts.get("test"), rate_hz=rate_hz, notes=tuple(notes))
+    return Read(str(path), "waveform", train, parts.get("val"), parts.get("test"), rate_hz=rate_hz, notes=tuple(notes),
+                any_size=True)  # fmt: skip
 
 
 def common_length(rates_hz: list[int], seconds: list[float]) -> tuple[int, float]:

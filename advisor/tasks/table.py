@@ -1,15 +1,16 @@
 """Windows of sensor readings as .csv, one row each.
 
-The header names the columns. Special ones, in any order and any case: `label` (without one, the last column is it),
-`split` (`train`, `val` or `test`) and `subject` or `group` (whom the window came from). All others are readings,
-numbers in one of three layouts:
+The header names the columns. Special ones, in any order and any case: `label` (the window's class, required), `split`
+(`train`, `val` or `test`) and `subject` or `group` (whom the window came from). All others are readings, numbers in one
+of three layouts:
 
 - `NAME_INDEX`, such as `ax_0, ax_1, …, ay_0, …`: channel NAME at time INDEX;
 - `tINDEX_NAME`, such as `t0_ax, t0_ay, t1_ax, …`: the same, time first;
 - any other names: one channel, its times in the order of the columns.
 
-Every channel needs the same indexes. Channels come in the order of their first column. The separator is a comma,
-semicolon or tab.
+Every channel needs the same indexes, evenly spaced (`0 1 2 …` or `0 10 20 …`): a window is sampled at a fixed rate, and
+a column that is missing would shift all later readings. Channels come in the order of their first column. The
+separator is a comma, semicolon or tab.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from __future__ import annotations
 import csv
 import re
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,8 @@ from specs.errors import DataError
 
 SPLIT_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 _TIME_FIRST = re.compile(r"t(\d{1,7})_(.+)")
+_LABEL_WORDS = ("labels", "class", "classes", "target", "category", "activity", "y")
+"""What others call the column."""
 _TIME_LAST = re.compile(r"(.+)_(\d{1,7})")
 
 
@@ -49,20 +53,20 @@ def read_table(path: Path) -> Read:
     except DataError:
         raise
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError("the table cannot be read", where=where, seen=f"{type(error).__name__}: {error}",
-                        allowed="UTF-8 text, columns separated by commas") from error  # fmt: skip
+        raise unreadable(error, where) from error
+
+
+def unreadable(error: Exception, where: str) -> DataError:
+    """What a file that is no table is told to be."""
+    return DataError("the table cannot be read", where=where, seen=f"{type(error).__name__}: {error}",
+                     allowed="UTF-8 text, columns separated by commas", next="save it as .csv again")  # fmt: skip
 
 
 def _windows(rows: Iterator[list[str]], header: list[str], where: str) -> Read:
     label, split, group, readings = columns_of(header, where)
     order, shape = layout([header[i] for i in readings], where)
     values, labels, splits, groups = array("f"), [], [], []
-    for line, row in enumerate(rows, 2):
-        if not row:
-            continue
-        if len(row) != len(header):
-            raise DataError("a row of another length", where=f"{where}: line {line}", seen=f"{len(row)} columns",
-                            allowed=f"{len(header)}, as in the header")  # fmt: skip
+    for line, row in checked(rows, header, where):
         for i in readings:
             values.append(_number(row[i], f"{where}: line {line}, column {header[i]}"))
         labels.append(row[label].strip())
@@ -86,6 +90,20 @@ def _windows(rows: Iterator[list[str]], header: list[str], where: str) -> Read:
     return Read(where, "series", parts["train"], parts.get("val"), parts.get("test"))
 
 
+def checked(rows: Iterable[list[str]], header: list[str], where: str) -> Iterator[tuple[int, list[str]]]:
+    """The rows that are not empty, with their lines.
+
+    Raises:
+        DataError: one is longer or shorter than the header.
+    """
+    for line, row in enumerate(rows, 2):
+        if row and len(row) != len(header):
+            raise DataError("a row of another length", where=f"{where}: line {line}", seen=f"{len(row)} columns",
+                            allowed=f"{len(header)}, as in the header", next="complete or remove it")  # fmt: skip
+        if row:
+            yield line, row
+
+
 def columns_of(header: list[str], where: str) -> tuple[int, int | None, int | None, list[int]]:
     """Indexes of label, split, group and readings."""
     lower = [name.lower() for name in header]
@@ -94,14 +112,20 @@ def columns_of(header: list[str], where: str) -> tuple[int, int | None, int | No
                         next="name the columns, such as ax_0, ax_1, …, label")  # fmt: skip
     twice = sorted({name for name in lower if lower.count(name) > 1})
     if twice:
-        raise DataError("columns of the same name", where=where, seen=some(twice))
+        raise DataError("columns of the same name", where=where, seen=some(twice), next="rename or remove one of them")
     split = lower.index("split") if "split" in lower else None
     group = next((lower.index(name) for name in ("subject", "group") if name in lower), None)
     others = [i for i in range(len(header)) if i not in (split, group)]
-    label = lower.index("label") if "label" in lower else (others[-1] if others else 0)
+    if "label" not in lower:
+        meant = next((name for name in header if name.lower() in _LABEL_WORDS), "")
+        raise DataError("no column `label`", where=where, seen=some(header, 8), allowed="readings and a column `label`",
+                        next=f"rename the column {meant[:60] or 'that holds the class'} to `label`"
+                        + ("" if meant else ", or add one"))  # fmt: skip
+    label = lower.index("label")
     readings = [i for i in others if i != label]
     if not readings:
-        raise DataError("no columns of readings", where=where, seen=header, allowed="readings and a label")
+        raise DataError("no columns of readings", where=where, seen=some(header, 8),
+                        allowed="readings such as ax_0, ax_1, … beside the label", next="add them")  # fmt: skip
     return label, split, group, readings
 
 
@@ -109,7 +133,7 @@ def layout(names: list[str], where: str) -> tuple[NDArray[np.int64], tuple[int, 
     """The order that sorts reading columns by time, then channel, and their (T, C).
 
     Raises:
-        DataError: channels with different indexes.
+        DataError: channels with different or uneven indexes.
     """
     for pattern, time_group, name_group in ((_TIME_FIRST, 1, 2), (_TIME_LAST, 2, 1)):
         matches = [pattern.fullmatch(name) for name in names]
@@ -119,13 +143,25 @@ def layout(names: list[str], where: str) -> tuple[NDArray[np.int64], tuple[int, 
         channels = list(dict.fromkeys(name for name, _ in keys))
         times = sorted({time for _, time in keys})
         if len(set(keys)) == len(keys) == len(channels) * len(times):
+            _check_even(times, where)
             rank = {name: i for i, name in enumerate(channels)}
             order = sorted(range(len(keys)), key=lambda i: (keys[i][1], rank[keys[i][0]]))
             return np.array(order, np.int64), (len(times), len(channels))
         short = [name for name in channels if sum(key[0] == name for key in keys) < len(times)]
         raise DataError("channels of different lengths", where=where, seen=f"short: {some(short)}",
-                        allowed="every channel with the same indexes")  # fmt: skip
+                        allowed="every channel with the same indexes", next="add or remove the columns")  # fmt: skip
     return np.arange(len(names)), (len(names), 1)
+
+
+def _check_even(times: list[int], where: str) -> None:
+    """Raise DataError unless the indexes (sorted, distinct) are one step apart, as most of them are."""
+    steps = [later - earlier for earlier, later in pairwise(times)]
+    step = min(steps, default=1)
+    at = next((i for i, found in enumerate(steps) if found != step), None)
+    if at is not None:
+        raise DataError("indexes of columns with a gap", where=where, seen=f"{times[at + 1]} after {times[at]}",
+                        allowed=f"steps of {step}, as between the others",
+                        next=f"add the columns of index {times[at] + step}, or number them anew")  # fmt: skip
 
 
 def _number(text: str, where: str) -> float:

@@ -28,6 +28,7 @@ class MemoryTask:
         self.metric = metric
         self.classes = data.classes
         self.notes = data.notes
+        self.any_size = data.any_size
         self.fingerprint = data.fingerprint()
         self._data = data
         self._base = _numbers(data, front)
@@ -121,7 +122,8 @@ def moments(rows: NDArray[np.float32]) -> tuple[list[float], list[float]]:
 def _numbers(data: RawData, front: str) -> dict[str, Any]:
     """Everything but the training statistics, which start as 0 and 1."""
     raw = data.splits["train"].x
-    numbers: dict[str, Any] = {"kind": data.form, "dtype": raw.dtype.name, "scale": data.scale or _scale(data)}
+    numbers: dict[str, Any] = {"kind": data.form, "dtype": raw.dtype.name, "scale": data.scale or _scale(data),
+                               "any_size": data.any_size}  # fmt: skip
     if data.form == "image":
         numbers |= {"layout": "NHWC", "resize": "bilinear", "shape": list(raw.shape[1:])}
     elif data.form == "series":

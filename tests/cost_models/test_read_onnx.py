@@ -154,6 +154,17 @@ def test_dynamic_batch_becomes_one_and_other_dynamic_dimensions_are_named(tmp_pa
         read(tmp_path, [helper.make_node("Relu", ["x"], ["y"])], [], [1, 3, "H", 8])
 
 
+def test_where_shapes_end_at_an_unknown_operator_it_is_named(tmp_path: Path) -> None:
+    """Taken for one that keeps its input's shape, the dense layer behind it does not fit."""
+    nodes = [
+        helper.make_node("Fancy", ["x"], ["f"], domain="acme"),
+        helper.make_node("Flatten", ["f"], ["flat"]),
+        helper.make_node("Gemm", ["flat", "w"], ["y"]),
+    ]
+    with pytest.raises(ModelFileError, match=r"unknown operator 'acme::Fancy'.*next: export the model"):
+        read(tmp_path, nodes, [constant("w", 10, 4)], domains=("acme",))
+
+
 def test_unknown_operator_is_costed_by_its_bytes(tmp_path: Path) -> None:
     nodes = [helper.make_node("Fancy", ["x"], ["a"], domain="acme"), helper.make_node("Relu", ["a"], ["y"])]
     work = read(tmp_path, nodes, [], domains=("acme",))

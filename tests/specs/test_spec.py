@@ -115,7 +115,7 @@ CHIP = Chip("tiny", "Tiny", "maker", "mcu", (Memory("SRAM", "ram", 65536, "s"), 
 
 @pytest.mark.parametrize(("limit", "size"), [("peak_ram", "64 KiB"), ("flash", "256 KiB")])
 def test_more_reserved_than_the_chip_has(limit, size, monkeypatch):
-    monkeypatch.setattr(catalog, "chips", lambda: {"tiny": CHIP})
+    monkeypatch.setattr(catalog, "chip", {"tiny": CHIP}.__getitem__)
     text = BASE.replace("host:onnxruntime", "tiny:tflm") + f"limits: {{{limit}: {{max: 9 MiB, reserved: 1 MiB}}}}"
     assert f"my.yaml: limits.{limit}.reserved: reserved is more than" in error(text)
     assert f"tiny; seen '1 MiB'; allowed: at most {size}" in error(text)
@@ -175,9 +175,9 @@ documents = st.fixed_dictionaries(
                 "time": st.integers(5, 10**6).map(lambda seconds: f"{seconds} s"),
                 "measurements": st.integers(0, 100),
                 "seed": st.integers(0, 2**32 - 1),
-                "architectures": st.lists(st.sampled_from([*spec.ARCHITECTURES, "timm:x"]), unique=True),
+                "architectures": st.lists(st.sampled_from([*spec.ARCHITECTURES, "timm:x"]), min_size=1, unique=True),
                 "pruning": st.lists(st.floats(0, spec.MAX_PRUNING), min_size=1, unique=True),
-                "quantization": st.lists(st.sampled_from(["fp32", "int8"]), unique=True),
+                "quantization": st.lists(st.sampled_from(["fp32", "int8"]), min_size=1, unique=True),
             },
         ),
     },

@@ -25,6 +25,7 @@ def tiny(monkeypatch):
     def use(*chips):
         known = {f"tiny{i}": replace(chip, id=f"tiny{i}") for i, chip in enumerate(chips)}
         monkeypatch.setattr(catalog, "chips", lambda: known)
+        monkeypatch.setattr(catalog, "chip", known.__getitem__)
 
     return use
 
@@ -68,11 +69,24 @@ def test_limits_follow_the_smallest_microcontroller(tiny):
         chip("mcu+npu", ("ram", 256 * 1024), ("flash", None)),
         chip("mpu", ("dram", 2**30), ("storage", None)),
     )
-    found = parse_spec(template("x", "image-classification", "d", ["tiny0", "tiny1", "tiny2"]))
+    text = template("x", "image-classification", "d", ["tiny0", "tiny1"])
+    found = parse_spec(text)
+    assert len(re.findall("fits the tightest target, tiny1", text)) == 1
+    assert len(re.findall("fits the tightest target, tiny0", text)) == 1
     ram, flash = found.limit("peak_ram"), found.limit("flash")
     assert (ram.bound, ram.reserved_bytes) == (256 * 1024, 64 * 1024)
     assert (flash.bound, flash.reserved_bytes) == (2 * 1024**2, 512 * 1024)
     assert found.limit("latency").bound == 100
+    assert "tightest" not in template("x", "image-classification", "d", ["tiny0"])
+
+
+def test_beside_other_computers_the_models_share_alone_is_limited():
+    """Runtimes of such computers take more memory than a microcontroller has."""
+    found = parse_spec(template("x", "image-classification", "digits", ["stm32h743:tflm", "host:onnxruntime"]))
+    for name, kind in (("peak_ram", "ram"), ("flash", "flash")):
+        size = catalog.target("stm32h743:tflm").chip.memory_bytes(kind)
+        limit = found.limit(name)
+        assert (limit.bound, limit.reserved_bytes, limit.counts) == (pytest.approx(0.75 * size, rel=1e-3), 0, "model")
 
 
 def test_unknown_memories_leave_the_limit_off(tiny):

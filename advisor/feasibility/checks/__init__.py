@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from advisor.feasibility.checks.base import Check
 from advisor.feasibility.checks.chip import AcceleratorIdle, BeyondChip, NoInt8, OtherVolume, PriceUnknown
-from advisor.feasibility.checks.data import AssumedData, AssumedVerdict, Opaque
+from advisor.feasibility.checks.data import AssumedData, AssumedVerdict, Given, Opaque
 from advisor.feasibility.checks.energy import NoPowerStates, SleepDominates
 from advisor.feasibility.checks.limits import CallOverhead, Reserved, Tight, Together, Unlimited
 
@@ -25,4 +25,5 @@ CHECKS: tuple[Check, ...] = (
     PriceUnknown(),
     OtherVolume(),
     Opaque(),
+    Given(),
 )

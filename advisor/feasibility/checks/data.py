@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from advisor.feasibility.checks.base import Evidence, Finding
+from advisor.feasibility.given import given_notes
 from advisor.space.search_space import is_opaque
 from specs.spec import Spec
 
@@ -26,6 +27,14 @@ class AssumedVerdict:
             return None
         text = "no candidate meets the limits with the assumed input, a smaller one may: nothing is proven without data"
         return Finding(self.code, "problem", self.title, text, found)
+
+
+class Given:
+    code, title = "EA016", "models that the spec names"
+
+    def check(self, spec: Spec, evidence: Evidence) -> Finding | None:
+        notes = given_notes(spec, evidence.peek)
+        return Finding(self.code, "info", self.title, "; ".join(notes)) if notes else None
 
 
 class Opaque:

@@ -21,7 +21,7 @@ from advisor.own.support import refusal
 from advisor.plugins import load
 from advisor.space.search_space import make_candidate, search_space, workload_of
 from cost_models.read import read_workload
-from specs.errors import ModelFileError, SpecError
+from specs.errors import ModelFileError
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_a_torch_program_computes_what_torch_computes(tmp_path):
     import torch
 
     path = program_file(tmp_path / "net.pt2")
-    way = fit(read_model_file(path), (8, 8, 1), images=True)
+    way = fit(read_model_file(path), (8, 8, 1), any_size=True)
     module = program_module(read_program(path.read_bytes()), way)
     x = torch.from_numpy(np.random.default_rng(0).normal(size=(5, 1, 8, 8)).astype(np.float32))
     with torch.no_grad():
@@ -145,7 +145,7 @@ def test_the_search_space_of_a_file_is_its_compressions(files):
 def test_what_a_format_cannot_do_has_a_reason(files):
     for name, target in (("onnx", "host:litert"), ("tflite", "host:onnxruntime")):
         spec = spec_with(files[name], target)
-        with pytest.raises(SpecError, match=r"nothing here converts .* give a \.(onnx|tflite) or \.pt2"):
+        with pytest.raises(ModelFileError, match=r"nothing here converts .* give a \.(onnx|tflite) or \.pt2"):
             search_space(spec, spec.targets[0], digits().shapes, 10)
     assert "torch program" in refusal(read_model_file(files["onnx"]), "int8-pt2e", "onnxruntime")
 
@@ -246,7 +246,7 @@ def test_damaged_and_unfit_programs_are_one_line(tmp_path):
     huge = program_file(tmp_path / "huge.pt2", Huge())
     file = read_model_file(huge)
     with pytest.raises(ModelFileError, match="too large a tensor"):
-        program_module(read_program(huge.read_bytes()), fit(file, (8, 8, 1), images=True))
+        program_module(read_program(huge.read_bytes()), fit(file, (8, 8, 1), any_size=True))
 
 
 def test_operators_that_are_fed_nonsense_end_no_process_of_ours(tmp_path):
@@ -268,7 +268,7 @@ def test_programs_that_only_take_one_sample_are_run_one_by_one(tmp_path):
             return (x / x.abs().amax()).flatten(1)[:, :10] * 3
 
     path = program_file(tmp_path / "mixing.pt2", Mixing())
-    module = program_module(read_program(path.read_bytes()), fit(read_model_file(path), (8, 8, 1), images=True))
+    module = program_module(read_program(path.read_bytes()), fit(read_model_file(path), (8, 8, 1), any_size=True))
     assert not module.batched
     x = torch.from_numpy(np.random.default_rng(0).normal(size=(4, 1, 8, 8)).astype(np.float32))
     assert torch.allclose(module(x), torch.cat([Mixing()(row[None]) for row in x]))

@@ -67,12 +67,17 @@ def test_an_exported_program_is_told_what_to_do_instead(tmp_path, capsys):
     _refused(tmp_path, capsys, "net.pt2", "search.architectures: [model:net.pt2]")
 
 
-def test_a_model_that_its_runtime_refuses_is_one_line(tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("domain", "told"),
+    [("", "unknown operator 'NoSuchOperator'"), ("com.microsoft", "onnxruntime cannot run it")],
+)
+def test_a_model_that_its_runtime_refuses_is_one_line(tmp_path, capsys, domain, told):
     model = perceptron()
-    model.graph.node[0].op_type = "NoSuchOperator"
+    model.graph.node[0].op_type, model.graph.node[0].domain = "NoSuchOperator", domain
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
     model.graph.value_info.append(helper.make_tensor_value_info("flat", 1, [1, 64]))
     saved(model, tmp_path / "odd.onnx")
-    _refused(tmp_path, capsys, "odd.onnx", "NoSuchOperator")
+    _refused(tmp_path, capsys, "odd.onnx", told)
 
 
 def _refused(folder, capsys, name, message):

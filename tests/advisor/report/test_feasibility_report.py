@@ -53,7 +53,7 @@ def test_info_is_json_of_a_stable_schema(infeasible: Feasibility) -> None:
     assert info["verdict"] == "proven infeasible"
     assert info["exit_status"] == 3
     assert info["spec_id"] == infeasible.spec.id
-    assert set(info["relaxations"][0]) == {"target", "changes", "single", "verified", "text"}
+    assert set(info["relaxations"][0]) == {"target", "changes", "single", "verified", "candidate", "text"}
 
 
 def test_every_figure_has_a_source_or_a_reason(infeasible: Feasibility) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from advisor.tasks.apply import apply
 from advisor.tasks.load import open_task
+from advisor.tasks.peek import peek
 from advisor.tasks.table import layout
 from specs.errors import DataError
 
@@ -35,7 +36,7 @@ def windows(rng: np.random.RandomState, count: int = 30, values: int = 6) -> lis
     [
         (["ax_0", "ax_1", "ax_2", "ay_0", "ay_1", "ay_2"], [0, 3, 1, 4, 2, 5], (3, 2)),
         (["ax_1", "ay_1", "ax_2", "ay_2", "ax_3", "ay_3"], [0, 1, 2, 3, 4, 5], (3, 2)),
-        (["t0_ay", "t0_ax", "t1_ay", "t1_ax", "t10_ay", "t10_ax"], [0, 1, 2, 3, 4, 5], (3, 2)),
+        (["t2_ay", "t2_ax", "t6_ay", "t6_ax", "t10_ay", "t10_ax"], [0, 1, 2, 3, 4, 5], (3, 2)),
         (["gyro_x_1", "gyro_x_0", "gyro_y_1", "gyro_y_0", "z_0", "z_1"], [1, 3, 4, 0, 2, 5], (2, 3)),
         (["a", "b", "c", "d", "e", "f"], [0, 1, 2, 3, 4, 5], (6, 1)),
         (["s_0", "s_1", "s_2", "s_3", "s_4", "mean"], [0, 1, 2, 3, 4, 5], (6, 1)),
@@ -66,9 +67,38 @@ def test_special_columns_anywhere(spec: Make, table: Make, rng: np.random.Random
     assert any("by group" in note for note in task.notes)
 
 
-def test_last_column_is_the_label(spec: Make, table: Make, rng: np.random.RandomState) -> None:
-    rows = [[*rng.standard_normal(3), "yes" if i % 2 else "no"] for i in range(20)]
-    assert open_task(spec("series", table(["a", "b", "c", "what"], rows))).classes == ("no", "yes")
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [
+        (["a", "b", "c", "what"], "rename the column that holds the class to `label`, or add one"),
+        (["a", "b", "c", "Class"], "rename the column Class to `label`"),
+        (["ax_0", "ax_1", "ax_2", "ax_3"], "allowed: readings and a column `label`"),
+    ],
+)
+def test_a_table_without_labels_is_refused(
+    spec: Make, table: Make, rng: np.random.RandomState, header: list[str], told: str
+) -> None:
+    path = table(header, [[*rng.standard_normal(3), i % 2] for i in range(20)])
+    for ask in (open_task, peek):
+        with pytest.raises(DataError, match="no column `label`; seen '") as caught:
+            ask(spec("series", path))
+        assert told in caught.value.line()
+
+
+def test_a_row_that_is_too_short_is_refused_before_a_search_too(spec: Make, table: Make) -> None:
+    for ask in (open_task, peek):
+        with pytest.raises(DataError, match=r"line 14: a row of another length; seen '2 columns'"):
+            ask(spec("series", table(["x_0", "x_1", "label"], [*ROWS, [1, 2]])))
+
+
+def test_a_hole_among_the_indexes_is_refused_and_a_wider_step_is_not(
+    spec: Make, table: Make, rng: np.random.RandomState
+) -> None:
+    rows = windows(rng, values=4)
+    for ask in (open_task, peek):
+        with pytest.raises(DataError, match=r"3 after 1.*steps of 1.*add the columns of index 2"):
+            ask(spec("series", table(["ax_0", "ax_1", "ax_3", "ax_4", "label"], rows)))
+    assert open_task(spec("series", table(["ax_0", "ax_10", "ax_20", "ax_30", "label"], rows))).shape == (4, 1)
 
 
 def test_test_and_validation_by_subject(spec: Make, table: Make, rng: np.random.RandomState) -> None:

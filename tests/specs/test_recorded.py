@@ -1,0 +1,32 @@
+"""Specs as runs recorded them."""
+
+import hashlib
+import json
+
+import pytest
+import yaml
+
+from specs.errors import SpecError
+from specs.spec import parse_spec
+
+BASE = """schema: 1
+name: x
+task: {kind: image-classification, data: digits}
+targets: [host:onnxruntime]
+"""
+
+
+def test_a_recorded_spec_with_empty_lists_opens_and_keeps_its_id():
+    found = parse_spec(BASE)
+    document = found.to_dict()
+    assert not {"architectures", "quantization"} & set(document["search"])
+    document["search"] |= {"architectures": [], "quantization": []}
+    text = yaml.safe_dump(document)
+    again = parse_spec(text, recorded=True)
+    assert (again, again.id) == (found, found.id)
+    assert (
+        found.id
+        == hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:12]
+    )
+    with pytest.raises(SpecError, match="empty list"):
+        parse_spec(text)

@@ -157,12 +157,21 @@ def _record(data: Any, where: str) -> tuple[list[str], Measurement]:
             noisy=bool(data.get("noisy", False)),
             error=str(data.get("error", "")),
             conditions={str(key): str(value) for key, value in dict(data.get("conditions", {})).items()},
+            repeat=_span(data.get("repeat", (1, 1))),
+            tail=_span(data.get("tail", (1, 1))),
         )
     except (TypeError, ValueError) as error:
         raise SpecError("not a measurement", where=where, seen=str(error)) from None
     if not found.wall_ms and not found.error:
         raise SpecError("neither samples nor an error", where=where, allowed="wall_ms, error")
     return keys, found
+
+
+def _span(data: Any) -> tuple[float, float]:
+    low, high = map(float, data)
+    if not 0 < low <= 1 <= high < math.inf:
+        raise ValueError(f"not around 1: {low:g}, {high:g}")
+    return low, high
 
 
 def _samples(data: Any) -> tuple[float, ...]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from advisor.measure.spread import loaded, repeat_of, tail_of
 from cost_models.measurement import Fingerprint, Measurement
 
 AGREEMENT = 0.03
@@ -30,8 +31,8 @@ class MeasurePlan:
     timeout_s: float = 120.0
 
 
-QUICK = MeasurePlan(seconds=0.8, warmup_s=0.2, processes=1, max_processes=1)
-"""Inside a search: one process; front members are measured again by the full protocol."""
+QUICK = MeasurePlan(seconds=0.3, warmup_s=0.1, processes=3, max_processes=3)
+"""Inside a search: three short processes, as starts differ more than samples of one."""
 
 
 def measure_file(
@@ -39,12 +40,14 @@ def measure_file(
 ) -> Measurement:  # fmt: skip
     """Latency samples of a model file on this host; failure is a measurement with an error."""
     runs: list[dict[str, Any]] = []
+    started: list[dict[str, Any]] = []
     noisy = False
     while len(runs) < plan.max_processes:
         answer = _process(path, runtime, plan)
         if "error" in answer:
             return Measurement(target, sha256, fingerprint=fingerprint, error=answer["error"])
         runs.append(answer)
+        started.append(answer)
         if len(runs) >= plan.processes:
             chosen = agreeing(runs, plan.processes)
             if chosen is not None:
@@ -65,8 +68,10 @@ def measure_file(
         peak_rss_bytes=max(peaks) if peaks else None,
         fingerprint=fingerprint,
         protocol=f"1 thread, pinned, {plan.warmup_s:g} s warm-up, {plan.seconds:g} s × {len(runs)} processes",
-        noisy=noisy,
+        noisy=noisy or loaded(started),
         conditions={"runtime_version": str(runs[0]["version"]), "inputs": json.dumps(runs[0]["inputs"])},
+        repeat=repeat_of(started, float(np.median(wall)) * 1e6),
+        tail=tail_of(started, float(np.quantile(wall, 0.95)) * 1e6),
     )
 
 

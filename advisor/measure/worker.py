@@ -2,7 +2,10 @@
 
 Reads a JSON job on standard input, writes a JSON answer on standard output:
 job   {"runtime", "path", "seconds", "warmup_s", "cpu", "max_samples", "seed"}
-answer {"wall_ns": […], "cpu_ns": […], "reference_ns": […], "peak_rss_bytes", "inputs", "version"} or {"error"}
+answer {"wall_ns": […], "cpu_ns": […], "reference_ns": […], "block_ns": […], "others", "peak_rss_bytes", "inputs",
+       "version"} or {"error"}
+`block_ns`: medians of the blocks. `others`: the share of the machine's cores that other work took meanwhile, None where
+the system does not tell.
 """
 
 from __future__ import annotations
@@ -16,6 +19,10 @@ from typing import Any
 
 BLOCK_NS = 20_000_000
 """Model and reference alternate in blocks this long, so that both see the same machine."""
+
+
+class UnfitInputError(ValueError):
+    """A model that runs, with inputs that no samples can be made for."""
 
 
 def main() -> None:
@@ -47,11 +54,19 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     wall: list[int] = []
     cpu: list[int] = []
     drift: list[int] = []
-    end = time.perf_counter_ns() + int(job["seconds"] * 1e9)
+    blocks: list[float] = []
+    begun, before = time.perf_counter_ns(), _busy_s()
+    end = begun + int(job["seconds"] * 1e9)
     while time.perf_counter_ns() < end and len(wall) < job["max_samples"]:
+        first = len(wall)
         _block(run, wall, cpu, BLOCK_NS, job["max_samples"])
+        blocks.append(float(np.median(wall[first:])))
         _block(reference, drift, [], BLOCK_NS // 10, job["max_samples"])
+    took_s, after = (time.perf_counter_ns() - begun) / 1e9, _busy_s()
+    others = None if before is None or after is None else (after - before) / took_s / (os.cpu_count() or 1)
     return {
+        "block_ns": blocks,
+        "others": others,
         "wall_ns": wall,
         "cpu_ns": cpu,
         "reference_ns": drift,
@@ -144,13 +159,15 @@ def _fixed(name: str, dims: list[Any]) -> list[int]:
     """The input's shape, an open batch as 1; other open dimensions cannot be guessed."""
     fixed = [d if isinstance(d, int) and d > 0 else 1 if i == 0 else -1 for i, d in enumerate(dims)]
     if -1 in fixed:
-        raise ValueError(f"input '{name}' has dimensions known at run time only: {dims}; export it with fixed ones")
+        raise UnfitInputError(
+            f"input '{name}' has dimensions known at run time only: {dims}; export it with fixed ones"
+        )
     return fixed
 
 
 def _dtype(name: str, kind: str) -> str:
     if kind not in _ORT:
-        raise ValueError(f"input '{name}' is {kind}; numbers are needed")
+        raise UnfitInputError(f"input '{name}' is {kind}; numbers are needed")
     return _ORT[kind]
 
 
@@ -160,6 +177,16 @@ def _sample(rng: Any, shape: list[int], dtype: Any) -> Any:
     if np.dtype(dtype).kind == "f":
         return rng.standard_normal(shape).astype(dtype)
     return rng.integers(0, 2 if np.dtype(dtype).kind == "b" else 100, shape).astype(dtype)
+
+
+def _busy_s() -> float | None:
+    """Seconds that all cores together have worked for others than this process, since the system started."""
+    try:
+        with open("/proc/stat") as file:
+            user, nice, system, _, _, irq, soft, steal = map(int, file.readline().split()[1:9])
+    except (OSError, ValueError):
+        return None  # not Linux
+    return (user + nice + system + irq + soft + steal) / os.sysconf("SC_CLK_TCK") - time.process_time()
 
 
 def _reset_peak() -> None:

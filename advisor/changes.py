@@ -5,23 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from advisor.evaluation import OBJECTIVE_METRIC
+from advisor.evaluation import OBJECTIVE_METRIC, Evaluation
 from advisor.front import Front, Ranked, front
 from advisor.run import Run
 from cost_models.estimate import Estimate
+from specs.spec import Spec
 
 Key = tuple[str, str]
+MEDIAN = "p50"
+"""What predictions of latency are of."""
 
 
 @dataclass(frozen=True)
 class Moved:
-    """A figure of a candidate that was on either front."""
+    """A figure of a candidate that was on either front. `statistic`: of a latency, which both figures are of."""
 
     candidate: str
     target: str
     metric: str
     before: Estimate
     after: Estimate
+    statistic: str = ""
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,8 @@ class Changed:
             "gained": [_named(row) for row in self.gained],
             "lost": [{**_named(row), "why": why_lost(row)} for row in self.lost],
             "moved": [
-                {"id": m.candidate, "target": m.target, "metric": m.metric, "before": m.before.to_dict(),
-                 "after": m.after.to_dict()} for m in self.moved
+                {"id": m.candidate, "target": m.target, "metric": m.metric, "statistic": m.statistic,
+                 "before": m.before.to_dict(), "after": m.after.to_dict()} for m in self.moved
             ],
         }  # fmt: skip
 
@@ -55,11 +59,29 @@ def changed(before: Front, after: Front) -> Changed:
         if was is None:
             continue
         for metric in metrics:
-            first, second = was.evaluation.metric(metric), row.evaluation.metric(metric)
+            first, second, statistic = _alike(after.spec, metric, was.evaluation, row.evaluation)
             if first != second:
-                moved.append(Moved(*key, metric, first, second))
+                moved.append(Moved(*key, metric, first, second, statistic))
     gained = [row for key, row in new.items() if key not in old]
     return Changed(tuple(gained), tuple(lost), tuple(moved))
+
+
+def _alike(spec: Spec, metric: str, was: Evaluation, now: Evaluation) -> tuple[Estimate, Estimate, str]:
+    """A metric of both, by the same statistic: a predicted latency is a median, a measured one what the spec's limit
+    asks for."""
+    first, second = was.metric(metric), now.metric(metric)
+    if metric != "latency_ms":
+        return first, second, ""
+    if first.source == second.source == "measured":
+        limit = spec.limit("latency")
+        return first, second, limit.stat if limit else MEDIAN
+    return _median(was), _median(now), MEDIAN
+
+
+def _median(row: Evaluation) -> Estimate:
+    """The latency a prediction of it is held against."""
+    found = row.metric("latency_ms")
+    return row.metrics.get("latency_p50_ms", found) if found.source == "measured" else found
 
 
 def why_lost(row: Ranked) -> str:

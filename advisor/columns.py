@@ -76,6 +76,18 @@ class Figures:
     exact: Flags
     missing: Flags
 
+    @classmethod
+    def of(cls, parts: Floats, sources: NDArray[np.uint8]) -> Figures:
+        """From values, lows and highs (n, 3) and codes of sources (n,)."""
+        value, low, high = np.ascontiguousarray(parts.T)
+        return cls(value, low, high, (sources == 2) | (sources == 3), sources == MISSING)
+
+    def at(self, places: Places) -> Figures:
+        """Those of some evaluations."""
+        return Figures(
+            self.value[places], self.low[places], self.high[places], self.exact[places], self.missing[places]
+        )
+
     def plus(self, other: float) -> Figures:
         """As `Estimate.plus`: an interval that is not known in full is not moved."""
         shift = np.where(np.isnan(self.low) | np.isnan(self.high), 0.0, other)
@@ -93,7 +105,18 @@ class Figures:
         )
 
     def at_risk(self, probability: float, sense: str) -> Floats:
-        """As `advisor.score.at_risk`."""
+        """As `advisor.score.at_risk`; made once, however many bounds the same figures are held against."""
+        if (probability, sense) not in self._at_risk:
+            self._at_risk[probability, sense] = self._moved(probability, sense)
+        return self._at_risk[probability, sense]
+
+    @cached_property
+    def _at_risk(self) -> dict[tuple[float, str], Floats]:
+        return {}
+
+    def _moved(self, probability: float, sense: str) -> Floats:
+        if self.exact.all():
+            return self.value
         known = ~(np.isnan(self.value) | np.isnan(self.low) | np.isnan(self.high)) & ~self.exact
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             flat = known & ((self.low <= 0) | (self.high <= self.low))
@@ -106,7 +129,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Columns:
-    """Evaluations as arrays, one entry each. `packed` is what `unpacked` gives; `reasons` are those of failures.
+    """Evaluations as arrays, one entry each. `figures` gives a metric of PACKED; `reasons` are those of failures.
 
     `load` reads whole evaluations by place. `tested`: scored on the test split.
     """
@@ -116,7 +139,7 @@ class Columns:
     statuses: Sequence[str]
     tested: Flags
     reasons: Mapping[int, str]
-    packed: NDArray[Any]
+    figures: Callable[[str], Figures]
     load: Callable[[Sequence[int]], list[Evaluation]]
 
     def __len__(self) -> int:
@@ -124,7 +147,19 @@ class Columns:
 
     @cached_property
     def done(self) -> Places:
-        return np.flatnonzero(np.array(self.statuses, dtype=object) == "done")
+        return self.of_status("done")
+
+    def of_status(self, status: str) -> Places:
+        """Places of the evaluations of one status."""
+        return np.flatnonzero(self._status == status)
+
+    @cached_property
+    def _status(self) -> NDArray[Any]:
+        return np.array(self.statuses, dtype=object)
+
+    @cached_property
+    def _metrics(self) -> dict[str, Figures]:
+        return {}
 
     @cached_property
     def place(self) -> dict[tuple[str, str], int]:
@@ -148,28 +183,34 @@ class Columns:
             [self.statuses[i] for i in places],
             self.tested[places],
             {new: self.reasons[old] for new, old in enumerate(places) if old in self.reasons},
-            self.packed[places],
+            lambda name: self.metric(name).at(np.array(places, dtype=np.intp)),
             lambda chosen: load([places[i] for i in chosen]),
         )
 
     def metric(self, name: str) -> Figures:
-        at = PACKED.index(name)
-        parts = self.packed["figures"][:, at]
-        sources = self.packed["sources"][:, at]
-        return Figures(parts[:, 0], parts[:, 1], parts[:, 2], (sources == 2) | (sources == 3), sources == MISSING)
+        if name not in self._metrics:
+            self._metrics[name] = self.figures(name)
+        return self._metrics[name]
 
 
 def columns_of(evaluations: Sequence[Evaluation]) -> Columns:
     """Evaluations at hand as columns."""
+    packed = unpacked([pack(evaluation.metrics) for evaluation in evaluations])
     return Columns(
         [evaluation.id for evaluation in evaluations],
         [evaluation.target for evaluation in evaluations],
         [evaluation.status for evaluation in evaluations],
         np.array(["test_accuracy" in evaluation.details for evaluation in evaluations], dtype=bool),
         {i: evaluation.reason for i, evaluation in enumerate(evaluations) if evaluation.status == "failed"},
-        unpacked([pack(evaluation.metrics) for evaluation in evaluations]),
+        lambda name: Figures.of(*parts_of(packed, name)),
         lambda places: [evaluations[i] for i in places],
     )
+
+
+def parts_of(packed: NDArray[Any], name: str, names: Sequence[str] = PACKED) -> tuple[Floats, NDArray[np.uint8]]:
+    """A metric's figures (n, 3) and codes of sources (n,) in what `unpacked` gives."""
+    at = names.index(name)
+    return packed["figures"][:, at], packed["sources"][:, at]
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal, overload
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 
-from advisor.baseline import beats
-from advisor.columns import Columns, Judged, Places, columns_of, judge
+from advisor.columns import Columns, Places, columns_of, judge
 from advisor.dominance import non_dominated
 from advisor.evaluation import OBJECTIVE_METRIC, Evaluation
 from advisor.picks import PICKS, Picks, Ranked, choose, knee, named_picks
-from advisor.score import margins
+from advisor.ranked import Rows
 from specs.errors import SpecError
 from specs.limits import METRICS
 from specs.spec import Spec
@@ -28,59 +27,10 @@ Verdict = Literal["feasible", "none found"]
 Dominated = Callable[[Evaluation], bool]
 """Whether the user's baseline beats an evaluation beyond noise; false for the baseline's own."""
 BEATEN = "the baseline is better beyond noise"
+NAMED = 12
+"""Ids that an error lists."""
 LISTED = 1000
 """Evaluations `front_info` lists in full; of more, those on the front, its comparisons and the nearest misses."""
-_CHUNK = 1000
-
-
-class Rows(Sequence[Ranked]):
-    """Every trained evaluation, judged; read where it is looked at, once."""
-
-    def __init__(self, spec: Spec, columns: Columns, judged: Judged, members: set[int], notes: dict[int, str]) -> None:
-        self.columns = columns
-        self._spec, self._judged = spec, judged
-        self._members, self._notes = members, notes
-        self._places = columns.done.tolist()
-        self._known: dict[int, Ranked] = {}
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-    @overload
-    def __getitem__(self, index: int) -> Ranked: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Ranked]: ...
-    def __getitem__(self, index: int | slice) -> Ranked | list[Ranked]:
-        if isinstance(index, slice):
-            return self.at(self._places[index])
-        return self.at([self._places[index]])[0]
-
-    def __iter__(self) -> Iterator[Ranked]:
-        for start in range(0, len(self), _CHUNK):
-            yield from self.at(self._places[start : start + _CHUNK])
-
-    def at(self, places: Sequence[int]) -> list[Ranked]:
-        """Those at some places of the columns."""
-        new = [place for place in places if place not in self._known]
-        for place, evaluation in zip(new, self.columns.load(new), strict=True):
-            self._known[place] = self._ranked(place, evaluation)
-        return [self._known[place] for place in places]
-
-    def find(self, candidate: str, target: str | None = None) -> Ranked | None:
-        """By the candidate's id; on the first target that has it where none is named."""
-        columns = self.columns
-        for name in dict.fromkeys(columns.targets) if target is None else (target,):
-            place = columns.place.get((candidate, name))
-            if place is not None and columns.statuses[place] == "done":
-                return self.at([place])[0]
-        return None
-
-    def _ranked(self, place: int, evaluation: Evaluation) -> Ranked:
-        judged = self._judged
-        found = [replace(m, value=judged.margin(place, m.limit)) for m in margins(self._spec, evaluation.metrics)]
-        feasible = {1: True, 0: False, -1: None}[int(judged.feasible[place])]
-        return Ranked(evaluation, tuple(found), feasible, float(judged.violation[place]), place in self._members,
-                      self._notes.get(place, ""))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -123,8 +73,11 @@ def front(
     """
     columns = evaluations if isinstance(evaluations, Columns) else columns_of(evaluations)
     judged = judge(spec, columns)
-    given = [i for i, status in enumerate(columns.statuses) if status == "given"]
-    baseline = baseline or beats(spec, columns.load(given))
+    given = columns.of_status("given").tolist()
+    if given and baseline is None:
+        from advisor.baseline import beats  # what reads model files, for those that brought one
+
+        baseline = beats(spec, columns.load(given))
     members: set[int] = set()
     notes: dict[int, str] = {}
     spare: list[int] = []
@@ -233,8 +186,10 @@ def pick(found: Front, name: str, target: str | None = None) -> Ranked:
         return chosen
     row = found.ranked.find(name, target)
     if row is None:
-        ids = ", ".join(dict.fromkeys(r.evaluation.id for r in (*members, *found.fallback)))
-        raise SpecError("no such candidate in this run", seen=name, allowed=f"{', '.join(PICKS)}, {ids}")
+        names = [other for other in PICKS if members and not isinstance(choose(found.spec, members, other), str)]
+        ids = list(dict.fromkeys(r.evaluation.id for r in (*members, *found.fallback)))
+        more = [f"or {len(ids) - NAMED} other ids"] if len(ids) > NAMED else []
+        raise SpecError("no such candidate in this run", seen=name, allowed=", ".join([*names, *ids[:NAMED], *more]))
     return row
 
 

@@ -194,7 +194,9 @@ def _parsed(text: str) -> tuple[str, str, str]:
     if not dot:
         key = keys[0]
     if key not in keys:
-        raise SpecError("unknown key", where=_WHERE, seen=f"{name}.{key}", allowed=answered, next=nearest(key, keys))
+        # a bound on the side that this limit has none: what is meant is its bound
+        hint = f"did you mean {name}.{keys[0]}?" if key in ("max", "min") else nearest(key, keys)
+        raise SpecError("unknown key", where=_WHERE, seen=f"{name}.{key}", allowed=answered, next=hint)
     if key not in _ANSWERED:
         raise SpecError("the ledger cannot answer that: its figures were taken with the spec's own", where=_WHERE,
                         seen=f"{name}.{key}", allowed=answered,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from advisor.columns import MISSING, PACKED, Columns, pack, unpacked
+from advisor.columns import MISSING, PACKED, Columns, Figures, pack, parts_of, unpacked
 from advisor.evaluation import FIDELITIES, Evaluation, Status
 from advisor.rows import CALIBRATED, Kind, Read, Source, figures_of, metrics_of, texts
 from cost_models.estimate import Estimate
@@ -26,6 +26,8 @@ _RANK: dict[tuple[str, str], int] = {
 MOVING = tuple(name for name in PACKED if name in CALIBRATED)
 """Metrics that the packed rows of calibrations hold."""
 Places = NDArray[np.intp]
+AT_ONCE = 5000
+"""Packed rows read before they are put together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,15 +77,18 @@ class Stock:
             ValueError, TypeError, KeyError: a damaged row.
         """
         last = int(self.row[-1]) if len(self.row) else 0
-        if self.stored:
-            query = "select row, candidate, kind, packed from figures where row > :last order by row"
-            rows = source.rows(query, last=last)
-        else:
-            documents = source.rows("select row, data from evaluations where row > :last order by row", last=last)
-            rows = [tuple(figures_of(row, read(text)).values()) for row, text in documents]
-        if not rows:
+        numbers: list[int] = []
+        candidates: list[str] = []
+        kinds: list[str] = []
+        packed = [self.figures] if len(self.figures) else []
+        for rows in self._rows(source, read, last):
+            more = list(zip(*rows, strict=True))
+            numbers += more[0]
+            candidates += more[1]
+            kinds += more[2]
+            packed.append(unpacked(more[3]))
+        if not numbers:
             return
-        numbers, candidates, kinds, blobs = zip(*rows, strict=True)
         for text in dict.fromkeys(kinds):
             if text not in self._texts:
                 read_kind = Kind(*json.loads(text))
@@ -94,10 +99,19 @@ class Stock:
         targets = np.array([known.target for known in self.kinds], dtype=object)[kind].tolist()
         keys = self.keys
         added = [keys.setdefault(key, len(keys)) for key in zip(candidates, targets, strict=True)]
-        self.figures = np.concatenate((self.figures, unpacked(blobs)))
+        self.figures = np.concatenate(packed)
         self.candidate = np.concatenate((self.candidate, np.array(candidates, dtype=object)))
         self.row = np.append(self.row, np.array(numbers, dtype=np.intp))
         self.key, self.kind = np.append(self.key, added).astype(np.intp), np.append(self.kind, kind)
+
+    def _rows(self, source: Source, read: Read, last: int) -> Iterator[Sequence[tuple[Any, ...]]]:
+        """Row, candidate, kind and packed figures of the rows after `last`, some thousand at once: what was read is
+        packed away before more is."""
+        table, columns = ("figures", "row, candidate, kind, packed") if self.stored else ("evaluations", "row, data")
+        query = f"select {columns} from {table} where row > :last order by row limit {AT_ONCE}"  # noqa: S608 - constants
+        while rows := source.rows(query, last=last):
+            last = rows[-1][0]
+            yield rows if self.stored else [tuple(figures_of(row, read(text)).values()) for row, text in rows]
 
     def of_kind(self, each: Callable[[Kind], object], places: Places, dtype: type = object) -> NDArray[Any]:
         """What all of a kind share, for some places."""
@@ -134,25 +148,31 @@ def view_of(source: Source, stock: Stock, load: Callable[[View, Sequence[int]], 
     """
     places = stock.counting()
     costs = places if mark is None else stock.as_of(mark[1], places)
-    figures, rescored = stock.figures[places], np.zeros(len(places), dtype=np.intp)
-    parts = np.array([PACKED.index(name) for name in MOVING], dtype=np.intp)
-    if mark is not None:
-        other = np.flatnonzero(costs != places)
-        for name in ("figures", "sources"):
-            figures[name][np.ix_(other, parts)] = stock.figures[name][np.ix_(costs[other], parts)]
+    rescored = np.zeros(len(places), dtype=np.intp)
+    at, change = rescored[:0], unpacked([], MOVING)
     found = _latest(source, stock, mark[0] if mark else None) if calibrated and len(places) else []
     if found:
         evaluations, rows, blobs = zip(*found, strict=True)
         place = np.full(int(stock.row[-1]) + 1, -1)
         place[stock.row[costs]] = np.arange(len(costs))
-        at = place[np.array(evaluations, dtype=np.intp)]
-        mine = np.flatnonzero(at >= 0)
-        rescored[at[mine]] = np.array(rows, dtype=np.intp)[mine]
+        every = place[np.array(evaluations, dtype=np.intp)]
+        mine = np.flatnonzero(every >= 0)
+        at = every[mine]
+        rescored[at] = np.array(rows, dtype=np.intp)[mine]
         change = unpacked(blobs, MOVING)[mine]
-        named = change["sources"] != MISSING
-        where = np.broadcast_to(at[mine][:, None], named.shape)[named], np.broadcast_to(parts, named.shape)[named]
-        for name in ("figures", "sources"):
-            figures[name][where] = change[name][named]
+    packed = stock.figures  # as it is now: the stock grows
+
+    def figures(name: str) -> Figures:
+        """A metric of all: that of the row whose costs count, as the newest calibration changed it."""
+        parts, sources = parts_of(packed, name)
+        counting = costs if name in MOVING else places
+        parts, sources = parts[counting], sources[counting]
+        if name in MOVING and len(at):
+            changed, codes = parts_of(change, name, MOVING)
+            named = codes != MISSING
+            parts[at[named]], sources[at[named]] = changed[named], codes[named]
+        return Figures.of(parts, sources)
+
     known: dict[int, Evaluation] = {}
 
     def loaded(chosen: Sequence[int]) -> list[Evaluation]:

@@ -64,17 +64,46 @@ def chips() -> dict[str, Chip]:
     Raises:
         SpecError: a chip file is wrong, or two files define the same id.
     """
-    found: dict[str, tuple[Path, Chip]] = {}
+    files = _files()
+    return {name: _read(files[name]) for name in sorted(files)} | {"host": _host()}
+
+
+def chip(name: str) -> Chip:
+    """One chip by its id; the others are not read, which would take a tenth of a second.
+
+    Raises:
+        SpecError: unknown, or its file is wrong.
+    """
+    if name == "host":
+        return _host()
+    found = _files()
+    if name not in found:
+        hint = nearest(name, [*found, "host"])
+        raise SpecError("unknown chip", seen=name, next=f"{hint} list them with `advisor targets`".strip())
+    return _read(found[name])
+
+
+def _files() -> dict[str, Path]:
+    """The file of every chip but the host, by id."""
+    found: dict[str, Path] = {}
     for folder in [root() / "chips", *_plugin_folders()]:
         for path in sorted(folder.glob("*.yaml")):
             if path.stem in found:
-                raise SpecError(f"chip '{path.stem}' is defined twice", where=str(path), seen=str(found[path.stem][0]))
-            found[path.stem] = (path, read_chip(path))
-    result = {name: chip for name, (_, chip) in sorted(found.items())}
+                raise SpecError(f"chip '{path.stem}' is defined twice", where=str(path), seen=str(found[path.stem]))
+            found[path.stem] = path
+    return found
+
+
+@cache
+def _read(path: Path) -> Chip:
+    return read_chip(path)
+
+
+@cache
+def _host() -> Chip:
     from specs.host import detect_host
 
-    result["host"] = detect_host()
-    return result
+    return detect_host()
 
 
 @cache
@@ -119,18 +148,15 @@ def target(text: str) -> Target:
     if not isinstance(text, str):
         raise SpecError("not a target", seen=text, allowed="chip:runtime")
     name, _, wanted = text.partition(":")
-    if name not in chips():
-        hint = nearest(name, chips())
-        raise SpecError("unknown chip", seen=name, next=f"{hint} list them with `advisor targets`".strip())
-    chip = chips()[name]
-    if not wanted and chip.runtimes:
-        wanted = chip.runtimes[0]
+    found = chip(name)
+    if not wanted and found.runtimes:
+        wanted = found.runtimes[0]
     if wanted not in runtimes():
-        hint = nearest(wanted, chip.runtimes)
-        raise SpecError("unknown runtime", seen=wanted, allowed=", ".join(chip.runtimes), next=hint)
-    if wanted not in chip.runtimes:
-        raise SpecError(f"{wanted} does not run on {name}", seen=text, allowed=", ".join(chip.runtimes) or "none")
-    return Target(chip, runtimes()[wanted])
+        hint = nearest(wanted, found.runtimes)
+        raise SpecError("unknown runtime", seen=wanted, allowed=", ".join(found.runtimes), next=hint)
+    if wanted not in found.runtimes:
+        raise SpecError(f"{wanted} does not run on {name}", seen=text, allowed=", ".join(found.runtimes) or "none")
+    return Target(found, runtimes()[wanted])
 
 
 def targets() -> list[Target]:

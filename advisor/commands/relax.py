@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from advisor.commands.common import Parsers, add_json, print_json, run_columns
+from advisor.commands.common import Parsers, add_json, briefly, print_json, run_columns
 
 
 def add(parsers: Parsers) -> None:
@@ -22,12 +22,11 @@ def run_relax(args: argparse.Namespace) -> int:
     from advisor.relax import relax
     from advisor.report.answers import relaxed_info
     from advisor.report.relax import relaxed_text
-    from advisor.rows import no_collection
     from advisor.run import open_run
 
     run = open_run(args.folder, read_only=True)
-    with no_collection():
+    with briefly():
         relaxed = relax(run.spec, run_columns(run, args.target), args.limits)
-        info = relaxed_info(run.spec, relaxed)
-    print_json(info) if args.json else print(relaxed_text(relaxed.spec, info, str(args.folder)))
+        info = relaxed_info(run, relaxed)
+        print_json(info) if args.json else print(relaxed_text(relaxed.spec, info, str(args.folder)))
     return relaxed.after.exit_status

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from advisor.commands.common import PICKS, Parsers, add_json, add_workers, print_json, run_columns
+from advisor.commands.common import PICKS, Parsers, add_json, add_workers, briefly, print_json, run_columns
 from specs.errors import AdvisorError
 from specs.spec import load_spec
 
@@ -66,6 +67,9 @@ def run_search(args: argparse.Namespace) -> int:
         info = feasibility_info(report)
         print_json(info) if args.json else print(as_text(info))
         return int(report.exit_status)
+    for finding in report.findings:
+        if finding.code == "EA016":
+            print(f"{finding.title}: {finding.text}", file=sys.stderr)
     status = StatusLine()
 
     def listen(event: Event) -> None:
@@ -115,26 +119,24 @@ def run_front(args: argparse.Namespace) -> int:
     from advisor.front import front
     from advisor.report.answers import answer_info
     from advisor.report.front import front_text
-    from advisor.rows import no_collection
     from advisor.run import open_run
 
     run = open_run(args.folder, read_only=True)
-    with no_collection():
+    with briefly():
         found = front(run.spec, run_columns(run, args.target))
         info = answer_info(run, found, every=args.all, since=args.since)
-    if args.json:
-        print_json(info)
-    else:
-        print(front_text(run.spec, info, every=args.all, folder=str(args.folder)))
-        if "finished" not in run.ledger.facts():
-            print(f"not finished: continue with `advisor resume {args.folder}`")
+        if args.json:
+            print_json(info)
+        else:
+            print(front_text(run.spec, info, every=args.all, folder=str(args.folder)))
     return found.exit_status
 
 
 def run_export(args: argparse.Namespace) -> int:
-    from advisor.bundle import export_bundle, verify_bundle
+    from advisor.bundle import export_bundle
     from advisor.front import pick
     from advisor.run import open_run
+    from advisor.verify import verify_bundle
 
     run = open_run(args.folder, read_only=True)
     row = pick(run.front(), args.pick, args.target)
@@ -150,7 +152,7 @@ def run_export(args: argparse.Namespace) -> int:
 
 
 def run_verify(args: argparse.Namespace) -> int:
-    from advisor.bundle import verify_bundle
+    from advisor.verify import verify_bundle
 
     try:
         verified = verify_bundle(args.bundle)

@@ -110,7 +110,7 @@ def measurement_rows(found: Sequence[Info]) -> list[Row]:
         if data.get("error"):
             shown["state"] = f"failed: {data['error']}"
         else:
-            shown["state"] = "noisy: processes disagree" if data.get("noisy") else "steady"
+            shown["state"] = "noisy: processes disagree, or other work ran beside" if data.get("noisy") else "steady"
         clock = print_.get("clock_hz")
         versions = print_.get("versions") or {}
         shown |= {

@@ -8,6 +8,7 @@ from typing import Any
 
 import streamlit as st
 
+from advisor.dashboard import beside
 from advisor.dashboard.common import banner, choose_run, link, look
 from advisor.dashboard.info import (
     available_axes,
@@ -74,6 +75,8 @@ def _body(run: Snapshot, was_running: bool) -> None:
         target = _target(info)
         _chart(spec, info, target)
     _tables(info, found, target)
+    beside.baseline(info, target)
+    beside.calibrations(content.calibrations, target)
     _failures(run)
 
 

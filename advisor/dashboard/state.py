@@ -9,6 +9,7 @@ from typing import Literal
 
 from advisor.evaluation import Evaluation
 from advisor.front import Front
+from advisor.ledger import Calibration
 from advisor.run import open_run
 from specs.errors import AdvisorError, SpecError
 from specs.spec import Spec
@@ -26,6 +27,7 @@ class Content:
     facts: Mapping[str, str] = field(default_factory=dict)
     front: Front | None = None
     problem: str = ""
+    calibrations: tuple[Calibration, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,12 +72,12 @@ def read(folder: Path) -> Content:
     try:
         run = open_run(folder, read_only=True)
         try:
-            facts, evaluations = run.ledger.facts(), run.evaluations()
+            facts, evaluations, made = run.ledger.facts(), run.evaluations(), run.ledger.calibrations()
         finally:
             run.ledger.close()
         from advisor.front import front
 
-        return Content(run.spec, tuple(evaluations), facts, front(run.spec, evaluations))
+        return Content(run.spec, tuple(evaluations), facts, front(run.spec, evaluations), calibrations=tuple(made))
     except AdvisorError as error:
         return Content(problem=error.line())
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:

@@ -14,25 +14,27 @@ from specs.spec import Spec
 def answer_info(run: Run, found: Front, *, every: bool = False, since: int = 0) -> dict[str, Any]:
     """What `advisor front --json` prints: `front_info`; `left_out`, recipes that were not tried and why; where nothing
     is feasible `binding`, `missed` and `ways_out`; of a calibrated run `calibrations` and the `changes` since one of
-    them (0: since before the first).
+    them (0: since before the first); whether the search is `finished`.
 
     Raises:
         SpecError: no calibration `since`.
     """
-    left = {"left_out": left_out(run.ledger.facts())}
-    return {**front_info(run.spec, found, every=every), **left, **_ways(run.spec, found),
-            **calibration_info(run, found, since)}  # fmt: skip
+    facts = run.ledger.facts()
+    return {**front_info(run.spec, found, every=every), "finished": "finished" in facts, "left_out": left_out(facts),
+            **_ways(run.spec, found), **calibration_info(run, found, since)}  # fmt: skip
 
 
-def relaxed_info(spec: Spec, relaxed: Relaxed) -> dict[str, Any]:
+def relaxed_info(run: Run, relaxed: Relaxed) -> dict[str, Any]:
     """What `advisor relax --json` prints: the front under the changed limits as `front` has it, the changed `limits`,
-    what was the case `before`, and the `changes` of the front. `run_spec_id` is of the spec that was searched."""
+    what was the case `before`, and the `changes` of the front; whether the search is `finished`. `run_spec_id` is of
+    the spec that was searched."""
     before, after = relaxed.before, relaxed.after
     counts = {"feasible": before.feasible, "on_front": len(before.members)}
     return {
         **front_info(relaxed.spec, after),
         **_ways(relaxed.spec, after),
-        "run_spec_id": spec.id,
+        "run_spec_id": run.spec.id,
+        "finished": "finished" in run.ledger.facts(),
         "limits": [change.to_dict() for change in relaxed.changes],
         "before": {"verdict": before.verdict, "counts": counts},
         "changes": relaxed.changed.to_dict(),

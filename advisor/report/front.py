@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from advisor.picks import text_of
 from advisor.report.baseline import baseline_text, standing
+from advisor.report.calibration import calibration_text, named
 from advisor.report.robust import robust_text
-from advisor.report.text import figure_text, plural, table
-from cost_models.estimate import Estimate
+from advisor.report.text import bound_text, plural, table
 from specs.limits import METRICS
 from specs.spec import Spec
 from specs.units import human
@@ -18,8 +19,6 @@ LEGEND = "≈ predicted, ~ assumed, otherwise measured or computed; every figure
 ROWS = 40
 """Rows of the table that people are shown without asking for all; named picks are always among them."""
 WIDTH = 120
-MOVED = 5
-"""Figures a calibration moved that people are shown."""
 
 
 def front_text(spec: Spec, info: Mapping[str, Any], *, every: bool = False, folder: str = "RUN") -> str:
@@ -27,9 +26,9 @@ def front_text(spec: Spec, info: Mapping[str, Any], *, every: bool = False, fold
     named picks and why, what would help (as commands on the run in `folder`), what calibrations changed."""
     counts = info["counts"]
     lines = [
-        f"{spec.name}: {info['verdict']} · {counts['evaluated']} candidates evaluated, {counts['feasible']} feasible, "
-        f"{counts['on_front']} on the front; {counts['brief']} not taken beyond a brief training, {counts['skipped']} "
-        f"skipped before any, {counts['failed']} failed"
+        f"{spec.name}: {_verdict(info)} · {plural(counts['evaluated'], 'candidate')} evaluated, {counts['feasible']} "
+        f"feasible, {counts['on_front']} on the front; {counts['brief']} not taken beyond a brief training, "
+        f"{counts['skipped']} skipped before any, {counts['failed']} failed"
     ]
     wanted = [row for row in info["evaluations"] if every or row["on_front"] or _compared(row)]
     rows = sorted(wanted, key=_order) if every else sorted(_first(info, wanted), key=_order)
@@ -51,8 +50,17 @@ def front_text(spec: Spec, info: Mapping[str, Any], *, every: bool = False, fold
         lines += ["", under]
     if info["least_violating"]:
         lines += ["", *_fallback_text(spec, info, folder)]
-    lines += _calibration_text(info)
+    lines += calibration_text(info)
+    if not info.get("finished", True):
+        lines.append(f"not finished: continue with `advisor resume {folder}`")
     return "\n".join(lines)
+
+
+def _verdict(info: Mapping[str, Any]) -> str:
+    """`none found` says too little where candidates meet every limit and the baseline alone keeps them off."""
+    if info["verdict"] == "none found" and info["counts"]["feasible"]:
+        return "nothing to recommend, the baseline is better than every feasible candidate beyond noise"
+    return str(info["verdict"])
 
 
 def _unmeasured_text(part: Mapping[str, Any]) -> str:
@@ -82,44 +90,6 @@ def _picks_text(info: Mapping[str, Any]) -> list[str]:
     return ["", table(("pick", "id", "target", "why"), rows, WIDTH), *absent]
 
 
-def _calibration_text(info: Mapping[str, Any]) -> list[str]:
-    """How the cost model was corrected while the run went on, and what that did to the front."""
-    if not info.get("calibrations"):
-        return []
-    lines = [""]
-    for made in info["calibrations"]:
-        before, after = (
-            "unknown" if made[key] is None else f"{made[key] * 100:.1f} %" for key in ("error_before", "error_after")
-        )
-        lines.append(f"calibration {made['id']} of {made['target']}: {plural(made['measurements'], 'measurement')}, "
-                     f"prediction error {before} → {after} (median of {made['compared']})")  # fmt: skip
-    changes = info["changes"]
-    since = f"since calibration {changes['since']}" if changes["since"] else "since before the first calibration"
-    lines.append(f"{since}: {changes_text(changes)}")
-    several = len({moved["target"] for moved in changes["moved"]}) > 1
-    for moved in changes["moved"][:MOVED]:
-        unit = METRICS[moved["metric"]].unit
-        first, second = (figure_text(Estimate.from_dict(moved[key]), unit) for key in ("before", "after"))
-        lines.append(f"  {_name(moved, several)} {METRICS[moved['metric']].label}: {first} → {second}")
-    if len(changes["moved"]) > MOVED:
-        lines.append(f"  and {plural(len(changes['moved']) - MOVED, 'figure')} more: --json")
-    return lines
-
-
-def changes_text(changes: Mapping[str, Any]) -> str:
-    """Members gained and lost, in a few words."""
-    several = len({row["target"] for row in (*changes["gained"], *changes["lost"])}) > 1
-    gained = ", ".join(_name(row, several) for row in changes["gained"][:ROWS])
-    lost = ", ".join(f"{_name(row, several)} ({row['why']})" for row in changes["lost"][:ROWS])
-    counted = f"{len(changes['gained'])} gained, {len(changes['lost'])} lost on the front"
-    return counted + (f"; gained {gained}" if gained else "") + (f"; lost {lost}" if lost else "")
-
-
-def _name(row: Mapping[str, Any], several: bool) -> str:
-    """A candidate's id, with its target where there are several."""
-    return f"{row['id']} on {row['target']}" if several else str(row["id"])
-
-
 def _compared(row: Mapping[str, Any]) -> bool:
     """Feasible and scored on the test split though off the front: the most accurate of its quantization."""
     return bool(row["feasible"]) and "test_accuracy" in row["details"]
@@ -140,7 +110,7 @@ def _fallback_text(spec: Spec, info: Mapping[str, Any], folder: str) -> list[str
     for row in chosen:
         words = [text for margin in row["margins"] if (text := margin_text(margin))]
         lines.append(
-            f"{_name(row, len(targets) > 1)}: " + ("; ".join(words) or row["note"] or "meets every limit that is known")
+            f"{named(row, len(targets) > 1)}: " + ("; ".join(words) or row["note"] or "meets every limit that is known")
         )
     if info.get("missed"):
         lines += ["", f"binding limit: {info['missed'][0]['text']}"]
@@ -160,8 +130,7 @@ def margin_text(margin: Mapping[str, Any]) -> str:
     if margin["met"] is None:
         return f"{name}{kind} unknown: {margin['figure'].get('reason', '')}"
     value = margin["figure"]["value"]
-    bound = f"{margin['bound']:.3g}" if unit == "" else human(margin["bound"], unit)
-    seen = f"{value:.4g}" if unit == "" else human(value, unit)
+    bound, seen = bound_text(margin["bound"], unit), text_of(value, unit)
     distance = f"{margin['margin'] * 100:.2g} points" if unit == "" else f"{margin['margin'] * 100:.0f} %"
     if margin["figure"]["source"] not in ("measured", "computed"):
         seen += f" {margin['figure']['source']}; judged at the spec's risk, not at this value"

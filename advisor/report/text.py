@@ -6,11 +6,12 @@ import textwrap
 from collections.abc import Sequence
 
 from cost_models.estimate import Estimate
-from specs.units import human
+from specs.units import DIMENSIONS, human
 
 RULE = "─"
 WIDTH = 100
 """Columns of a terminal that text is laid out for."""
+_UNITS = {dimension.canonical: dimension.units for dimension in DIMENSIONS}
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int = 0) -> str:
@@ -62,6 +63,24 @@ def figure_text(estimate: Estimate, unit: str) -> str:
     return f"{value} ({low}–{high}, {source})"
 
 
+def bound_text(value: float, unit: str) -> str:
+    """A limit's bound as its spec might say it: `20 ms`, `97.66 KiB`; shares as percentages."""
+    if unit == "":
+        return f"{value * 100:.4g} %"
+    name = human(value, unit).partition(" ")[2]
+    factor = _UNITS.get(unit, {}).get(name, 1.0)
+    return f"{value / factor:.4g} {name}" if abs(value) < 1e4 * factor else human(value, unit)
+
+
+def quantity_text(text: str) -> str:
+    """What a spec's document says, in the unit people use: `262144 B` as `256 KiB`; other text as it is."""
+    number, _, unit = text.partition(" ")
+    try:
+        return bound_text(float(number), unit) if unit else text
+    except ValueError:
+        return text
+
+
 def plural(count: int, noun: str) -> str:
     """`1 file`, `2 files`."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
@@ -70,7 +89,7 @@ def plural(count: int, noun: str) -> str:
 def percent(share: float) -> str:
     """A signed share as people read it: `-12 %`, `+3.4 %`, `×25` beyond ten times."""
     if share >= 9.995:
-        return f"×{share + 1:.3g}"
+        return f"×{share + 1:.3g}" if share < 999 else f"×{share + 1:.0f}"
     if share <= -9.995:
         return "<-999 %"
     if 0 < share < 0.0005:

@@ -28,6 +28,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from advisor.search.arguments import check
 from advisor.search.branches import Branch, Shown
 from advisor.search.choice import Chooser, cheapest, design
 from advisor.search.history import History, Past
@@ -88,13 +89,9 @@ class KnownCostSampler(BaseSampler):
         n_startup_trials: int = 10,
         n_candidates: int = 384,
     ) -> None:
-        if not 0 < risk <= 1:
-            raise SpecError("not a probability", where="risk", seen=risk, allowed="above 0, up to 1")
-        if n_startup_trials < 1 or n_candidates < 1:
-            raise SpecError("too few", where="n_startup_trials, n_candidates", seen=(n_startup_trials, n_candidates),
-                             allowed="1 or more")  # fmt: skip
-        if candidates is not None and not callable(candidates) and not len(candidates):
-            raise SpecError("no candidate is given", where="candidates", seen=0, allowed="one or more")
+        check(known=known, features=features, constraints=constraints, seed=seed, canonical=canonical, floors=floors,
+              risk=risk, candidates=candidates, n_startup_trials=n_startup_trials,
+              n_candidates=n_candidates)  # fmt: skip
         self._oracle = Oracle(dict(known or {}), features, constraints, canonical)
         self._floors, self._risk, self._candidates = dict(floors or {}), risk, candidates
         self._n_startup, self._n_candidates = n_startup_trials, n_candidates

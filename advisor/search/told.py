@@ -102,8 +102,15 @@ def _grouped(value: Features) -> dict[str, Array]:
     if value is None:
         return {}
     if isinstance(value, Mapping):
-        return {name: np.asarray(vector, float).ravel() for name, vector in value.items()}
-    return {"features": np.asarray(value, float).ravel()}
+        return {name: _numbers(vector, f"features[{name!r}]").ravel() for name, vector in value.items()}
+    return {"features": _numbers(value, "features").ravel()}
+
+
+def _numbers(value: Any, where: str) -> Array:
+    try:
+        return np.asarray(value, float)
+    except (TypeError, ValueError):
+        raise DataError("not numbers", where=where, seen=repr(value)[:60], allowed="numbers alone") from None
 
 
 def _normals(values: Sequence[Any], where: str) -> tuple[Array, Array]:
@@ -113,9 +120,11 @@ def _normals(values: Sequence[Any], where: str) -> tuple[Array, Array]:
     elif isinstance(values, np.ndarray):
         pairs = values.astype(float)
     else:
-        pairs = np.array([value if isinstance(value, tuple) else (value, 0.0) for value in values], float).reshape(
-            -1, 2
-        )
+        told = [value if isinstance(value, tuple) else (value, 0.0) for value in values]
+        wrong = next((one for one in told if len(one) != 2), None)
+        if wrong is not None:
+            raise DataError("not a usable figure", where=where, seen=wrong, allowed="a number, or (mean, deviation)")
+        pairs = _numbers(told, where).reshape(-1, 2)
     if np.isnan(pairs).any() or (pairs[:, 1] < 0).any() or np.isinf(pairs[:, 1]).any():
         bad = next(tuple(pair) for pair in pairs if np.isnan(pair).any() or not 0 <= pair[1] < np.inf)
         raise DataError(

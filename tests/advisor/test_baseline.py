@@ -138,7 +138,12 @@ def test_where_the_baseline_beats_everything_nothing_is_picked(spec):
     assert (found.members, found.fallback, found.exit_status) == ((), (), 4)
     with pytest.raises(SpecError, match="the baseline is better than every feasible candidate beyond noise"):
         pick(found, "knee")
-    assert "keep it, or search longer" in front_text(spec, front_info(spec, found))
+    said = front_text(spec, front_info(spec, found))
+    assert "keep it, or search longer" in said
+    assert said.startswith(
+        "small: nothing to recommend, the baseline is better than every feasible candidate beyond noise"
+    )
+    assert "none found" not in said
 
 
 def test_the_drop_is_the_difference_with_the_intervals_of_both():

@@ -7,8 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor import cli
+from advisor.changes import changed
+from advisor.commands.common import print_json
 from advisor.front import front, front_info, knee, non_dominated, pick
 from advisor.ledger import Calibration
+from advisor.report.calibration import learned_text
 from advisor.report.front import front_text
 from cost_models.estimate import Estimate
 from specs.errors import SpecError
@@ -136,7 +139,7 @@ def test_what_calibrations_changed_is_shown(run, capsys):
         f"calibration {made} of host:onnxruntime: 6 measurements, prediction error 31.0 % → 6.0 % (median of 3)" in said
     )
     assert f"1 gained, 1 lost on the front; gained {evaluation(24).id}; lost {slower.id} (misses latency)" in said
-    assert f"{slower.id} latency: 2 ms" in said
+    assert f"{slower.id} p50 latency: 2 ms" in said
     assert cli.main(["front", str(run.folder), "--json", "--since", str(made)]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["calibrations"][0]["error_after"] == 0.06
@@ -149,3 +152,53 @@ def test_the_front_of_one_target(run, capsys):
     run.ledger.add(evaluation(56, 0.999, 1.0, target="host:litert"))
     assert cli.main(["front", str(run.folder), "--target", "host:litert", "--json"]) == 0
     assert {row["target"] for row in json.loads(capsys.readouterr().out)["evaluations"]} == {"host:litert"}
+
+
+def test_a_prediction_is_set_beside_the_median_that_was_measured(spec):
+    """The spec limits the 95 % quantile; predictions are of the median."""
+    limited = parse_spec(DIGITS.replace("latency: {max: 5 ms}", "latency: {max: 5 ms, stat: p95}"))
+    row = evaluation(8)
+    known = {**row.metrics, "latency_ms": Estimate(1.0, 0.5, 2.0, "predicted")}
+    clocked = {**row.metrics, "latency_ms": Estimate(3.0, 2.9, 3.1, "measured", 99),
+               "latency_p50_ms": Estimate(1.5, 1.4, 1.6, "measured", 99)}  # fmt: skip
+    again = {**clocked, "latency_ms": Estimate(3.5, 3.4, 3.6, "measured", 99)}
+    fronts = [front(limited, [replace(row, metrics=metrics)]) for metrics in (known, clocked, again)]
+    (moved,) = changed(fronts[0], fronts[1]).moved
+    assert (moved.metric, moved.statistic, moved.before.value, moved.after.value) == ("latency_ms", "p50", 1.0, 1.5)
+    (moved,) = changed(fronts[1], fronts[2]).moved
+    assert (moved.statistic, moved.before.value, moved.after.value) == ("p95", 3.0, 3.5)
+    said = changed(fronts[0], fronts[1]).to_dict()["moved"][0]
+    assert (said["statistic"], said["after"]["value"]) == ("p50", 1.5)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "count", "words"),
+    [
+        (0.484, 0.484, 1, "prediction error 48.4 % before; what it is now cannot be told from 1 measurement"),
+        (0.484, None, 1, "prediction error 48.4 % before; what it is now cannot be told from 1 measurement"),
+        (0.49, 0.88, 2, "prediction error 49.0 % → 88.0 % (median of 2): the correction did not help yet"),
+        (0.49, 0.08, 3, "prediction error 49.0 % → 8.0 % (median of 3)"),
+        (None, None, 0, "prediction error unknown: nothing that was predicted was measured"),
+    ],
+)
+def test_a_calibration_says_plainly_whether_it_helped(before, after, count, words):
+    made = Calibration("host:onnxruntime", count, before, after, count)
+    assert learned_text(made.to_dict()) == words
+
+
+def test_an_unknown_pick_lists_what_can_be_picked(spec, run):
+    with pytest.raises(SpecError, match="no such candidate") as raised:
+        pick(run.front(), "nosuch")
+    assert f"allowed: knee, accuracy, latency, smallest, safest, {evaluation(16).id}" in str(raised.value)
+    tight = replace(spec, limits=tuple(replace(limit, bound=limit.bound / 1e6) for limit in spec.limits[:1]))
+    with pytest.raises(SpecError, match="no such candidate") as raised:
+        pick(front(tight, run.evaluations()), "nosuch")
+    assert "knee" not in str(raised.value)
+
+
+def test_json_is_one_document_whatever_it_holds(capsys):
+    for document in ({}, {"a": [], "b": [1, {"c": [2]}], "d": {"e": 'é\n"'}, "f": None}):
+        print_json(document)
+        assert json.loads(capsys.readouterr().out) == document
+    with pytest.raises(ValueError, match="JSON compliant"):
+        print_json({"a": [float("nan")]})

@@ -268,3 +268,12 @@ def test_damaged_figures_are_one_line(run):
         connection.execute("update figures set packed = x'0011' where row = 1")
     with pytest.raises(SpecError, match="damaged row"):
         run.front()
+
+
+def test_figures_read_in_several_parts_are_those_read_at_once(run, monkeypatch):
+    whole = run.ledger.columns()
+    monkeypatch.setattr("advisor.stock.AT_ONCE", 2)
+    parts = Ledger.open(run.folder / "ledger.db", read_only=True).columns()
+    assert (parts.ids, parts.statuses) == (whole.ids, whole.statuses)
+    for name in ("latency_ms", "accuracy"):
+        assert parts.metric(name).value.tolist()[:4] == whole.metric(name).value.tolist()[:4]

@@ -74,6 +74,8 @@ def test_nothing_feasible_is_status_4_with_verified_ways_out(run, capsys):
         ("latencyy.max=60ms", ("unknown limit", "did you mean 'latency'?")),
         ("speed.max=60ms", ("unknown limit", "latency, peak_ram")),
         ("latency.mx=60ms", ("unknown key", "latency.max", "did you mean 'max'?")),
+        ("latency.min=60ms", ("unknown key", "did you mean latency.max?")),
+        ("accuracy.max=0.9", ("unknown key", "did you mean accuracy.min?")),
         ("latency.max", ("a limit and its value", "latency.max=")),
         ("latency.max=60", ("needs a unit", "write 60 ms")),
         ("latency.max=60 KiB", ("unit of memory",)),
@@ -155,7 +157,7 @@ def test_targets_are_answered_together_or_one_alone(spec, run, capsys):
     both = json.loads(capsys.readouterr().out)
     assert {row["target"] for row in both["evaluations"] if row["on_front"]} == {"host:onnxruntime", "host:litert"}
     assert cli.main(["relax", str(run.folder), "--limit", "latency.max=8.5ms", "--target", "host:litert"]) == 0
-    assert "1 candidates evaluated" in capsys.readouterr().out
+    assert "1 candidate evaluated" in capsys.readouterr().out
     assert cli.main(["relax", str(run.folder), "--limit", "latency.max=9ms", "--target", "host:tflm"]) == 2
 
 
@@ -168,3 +170,26 @@ def test_relax_loads_nothing_heavy(run):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stderr.strip().splitlines()[-1] == "loaded: []"
+
+
+def test_an_unfinished_run_says_so(run, capsys):
+    for verb in (["front"], ["relax", "--limit", "latency.max=10ms"]):
+        options = [verb[0], str(run.folder), *verb[1:]]
+        run.ledger.set_fact("elapsed_s", "1")
+        assert cli.main(options) == 0
+        assert f"not finished: continue with `advisor resume {run.folder}`" in capsys.readouterr().out
+        assert cli.main([*options, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["finished"] is False
+    run.ledger.set_fact("finished", "2026-01-01T00:00:00Z")
+    for verb in (["front"], ["relax", "--limit", "latency.max=10ms"]):
+        assert cli.main([verb[0], str(run.folder), *verb[1:]]) == 0
+        assert "not finished" not in capsys.readouterr().out
+
+
+def test_limits_are_told_in_units_people_use(run, capsys):
+    assert cli.main(["relax", str(run.folder), "--limit", "flash.max=64KiB", "--limit", "latency.max=12500us"]) == 0
+    said = capsys.readouterr().out
+    assert "latency.max: 5 ms → 12.5 ms" in said
+    assert "flash.max: no limit → 64 KiB" in said or "→ 64 KiB" in said
+    assert cli.main(["relax", str(run.folder), "--limit", "accuracy.min=0.999"]) == 4
+    assert "accuracy misses 99.9 % by 0.9 points (99.0 %)" in capsys.readouterr().out

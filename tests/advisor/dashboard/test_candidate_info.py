@@ -145,7 +145,7 @@ def test_measurements_with_their_conditions():
             "versions": "",
         },
     ]
-    assert measurement_rows([{"noisy": True}])[0]["state"] == "noisy: processes disagree"
+    assert measurement_rows([{"noisy": True}])[0]["state"] == "noisy: processes disagree, or other work ran beside"
 
 
 def test_shapes_in_words():

@@ -3,11 +3,11 @@ import zipfile
 
 import pytest
 
-from advisor.bundle import verify_bundle
 from advisor.dashboard import candidate_page
 from advisor.dashboard.state import Snapshot, read
 from advisor.ledger import Ledger
 from advisor.run import locked
+from advisor.verify import verify_bundle
 from specs.errors import VerificationError
 
 

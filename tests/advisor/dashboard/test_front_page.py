@@ -6,7 +6,7 @@ from advisor.dashboard import front_page
 from advisor.dashboard.charts import front_chart
 from advisor.dashboard.info import axis_of, chart_rows, limit_lines
 from advisor.front import front, front_info
-from advisor.ledger import Ledger
+from advisor.ledger import Calibration, Ledger
 from advisor.run import locked
 
 
@@ -203,3 +203,34 @@ def test_the_chart_tells_measured_from_predicted_and_draws_the_limits(spec, eval
     data = [drawn["datasets"][layer["data"]["name"]] for layer in drawn["layer"][3:]]
     assert data[0] == [{"x": 10.0, "text": "latency p95 ≤ 10 ms"}]
     assert data[2] == [{"y": 0.9, "text": "accuracy ≥ 0.9"}]
+
+
+def test_the_baseline_stands_beside_the_front(new_run, evaluation, show, said):
+    given = replace(evaluation(8, 0.99, 0.5, measured=True), status="given")
+    given = replace(given, candidate=replace(given.candidate, architecture="baseline"))
+    new_run([given, evaluation(16, 0.97, 3.0)])
+    app = show("front_page")
+    assert "Baseline" in [header.value for header in app.subheader]
+    table = app.dataframe[0].value
+    assert list(table["id"]) == [given.id]
+    assert "measured" in table["latency"][0]
+    assert "better beyond noise than 1" in said(app)
+
+
+def test_calibrations_are_listed_with_what_they_did(finished, evaluation, show, said):
+    ledger = Ledger.open(finished.folder / "ledger.db")
+    target = evaluation(8).target
+    for before, after, count in ((0.3, 0.3, 1), (0.3, 0.8, 2), (0.3, 0.1, 3)):
+        ledger.record_calibration(Calibration(target, count, before, after, count, (), {"CPU": "a CPU"}), {})
+    ledger.close()
+    app = show("front_page")
+    table = app.dataframe[1].value
+    assert list(table["calibration"]) == [1, 2, 3]
+    assert "cannot be told from 1 measurement" in table["what it did"][0]
+    assert "did not help yet" in table["what it did"][1]
+    assert table["what it did"][2] == "prediction error 30.0 % → 10.0 % (median of 3)"
+    assert table["measured with"][0] == "CPU a CPU"
+
+
+def test_without_baseline_or_calibration_nothing_is_said_of_them(finished, show):
+    assert {header.value for header in show("front_page").subheader}.isdisjoint({"Baseline", "Calibrations"})

@@ -88,4 +88,4 @@ def test_a_missed_limit_is_named_with_what_was_reached():
     text = shown(0.72)
     assert "none found" in text
     assert "70.0 % worst" in text
-    assert "robust_accuracy misses 0.75 by 3 points (0.72)" in text
+    assert "robust_accuracy misses 75 % by 3 points (72.0 %)" in text

@@ -238,3 +238,45 @@ def test_optuna_is_not_imported_before_the_sampler_is_asked_for():
         "assert 'optuna' in sys.modules; assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"known": {1: 3}}, r"known\[1\].*seen 3.*a function from parameters"),
+        ({"known": {"latency": price}}, r"known.*'latency'.*objective index"),
+        ({"known": {-1: price}}, r"known.*-1.*objective index"),
+        ({"known": price}, "known.*a mapping from objective index"),
+        ({"features": [1.0]}, "features.*a function from parameters"),
+        ({"constraints": {"ram": 3.0}}, "constraints.*a function from parameters"),
+        ({"canonical": "id"}, "canonical.*a function from parameters"),
+        ({"seed": "0"}, "seed.*a whole number"),
+        ({"seed": -1}, "seed.*a whole number"),
+        ({"floors": {0: "low"}}, r"floors\[0\].*a number"),
+        ({"risk": "high"}, "not a probability"),
+        ({"n_startup_trials": 0}, "n_startup_trials.*a whole number from 1"),
+        ({"n_candidates": 2.5}, "n_candidates.*a whole number from 1"),
+        ({"candidates": 7}, "candidates.*a list of parameter sets"),
+        ({"candidates": []}, "no candidate is given"),
+    ],
+)
+def test_a_wrong_argument_is_one_line_where_it_is_made(given, words):
+    with pytest.raises(SpecError, match=words) as raised:
+        KnownCostSampler(**given)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"known": {1: lambda params: "much"}}, r"not numbers.*known\[1\]|known\[1\].*not numbers"),
+        ({"known": {1: lambda params: (1.0, 2.0, 3.0)}}, r"known\[1\].*\(1.0, 2.0, 3.0\)"),
+        ({"features": lambda params: ["red"]}, "features.*not numbers"),
+        ({"constraints": lambda params: {"ram": None}}, "ram.*not a usable figure"),
+    ],
+)
+def test_what_a_callable_cannot_mean_is_one_line_at_its_first_use(given, words):
+    sampler = KnownCostSampler(**given, n_startup_trials=2, seed=0)
+    study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
+    with pytest.raises(DataError, match=words):
+        study.optimize(two, n_trials=5)

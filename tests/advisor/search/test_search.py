@@ -12,13 +12,14 @@ import pytest
 from advisor_samples import DIGITS, candidate
 
 from advisor import cli
-from advisor.bundle import check_sums, export_bundle, verify_bundle
+from advisor.bundle import export_bundle
 from advisor.evaluate import Request
 from advisor.front import pick
 from advisor.pipeline import resume, search
 from advisor.progress import silent
 from advisor.run import open_run
 from advisor.search.workers import WorkerPool
+from advisor.verify import check_sums, verify_bundle
 from specs.errors import SpecError, VerificationError
 from specs.spec import parse_spec
 
@@ -229,7 +230,7 @@ def test_compiled_code_in_a_bundle_is_an_extra_file(bundle, tmp_path):
 
 
 def test_a_bundle_cannot_choose_how_it_is_judged(bundle, tmp_path):
-    from advisor.bundle import write_sums
+    from advisor.verify import write_sums
 
     changes = (
         ("labels", ["a"] * 10),
@@ -263,8 +264,8 @@ def test_extra_missing_and_linked_files_are_found(bundle, tmp_path):
 
 
 def test_a_consistent_but_wrong_model_fails_on_its_outputs(bundle, finished, tmp_path):
-    from advisor.bundle import write_sums
     from advisor.model import sha256_file
+    from advisor.verify import write_sums
 
     copy = tmp_path / "b"
     shutil.copytree(bundle, copy)
@@ -279,7 +280,7 @@ def test_a_consistent_but_wrong_model_fails_on_its_outputs(bundle, finished, tmp
 
 
 def test_manifests_cannot_point_outside_or_lie_about_their_form(bundle, tmp_path):
-    from advisor.bundle import write_sums
+    from advisor.verify import write_sums
 
     for number, change in enumerate(
         ({"model": {"file": "../../etc/passwd"}}, {"model": 3}, {"runtime": "nope"}, {"schema": 9})

@@ -102,7 +102,7 @@ def fit(
 
     train_data, val_data = sets(task, request.candidate)
     return train(
-        module, train_data, val_data, plan, task.kind, partial(score_value, task), lambda share, _: progress(share),
+        module, train_data, val_data, plan, task.kind, partial(score_value, task), progress,
         teacher_logits=teacher, copies=hardening(request, task),
     )  # fmt: skip
 

@@ -104,7 +104,7 @@ def finetune_module(
     teacher = frozen(copy.deepcopy(module))
     done = train(
         rounded, train_data, val_data, replace(qat_plan(plan), learning_rate=RATE), kind, score,
-        (lambda share, _best: progress(share)) if progress else None, teacher_logits=teacher, copies=copies,
+        progress, teacher_logits=teacher, copies=copies,
     )  # fmt: skip
     after = score(predict(rounded, val_data[0]), val_data[1])
     tuned = rounded.inner.eval() if after > before else module

@@ -18,8 +18,6 @@ class TrainPlan:
     learning_rate: float = 1e-2
     weight_decay: float = 2e-3
     label_smoothing: float = 0.05
-    patience: float = 0.3
-    """Cool down and stop when this share of all epochs passed without a better validation score."""
     seed: int = 0
     balanced: bool = False
     """Weight classes inversely to their frequency: what balanced accuracy and macro F1 ask for."""
@@ -47,4 +45,8 @@ PLANS: dict[str, TrainPlan] = {
     "short": TrainPlan(passes=24_000),
     "full": TrainPlan(passes=150_000, min_epochs=20),
 }
-"""Fidelities: what ranks a candidate (`build/cheap.py`), what a trial gets, and what a candidate worth it gets."""
+"""Fidelities: what ranks a candidate (`build/cheap.py`), what a trial gets, and what a candidate worth it gets.
+
+What a short training lacks shows on people nobody heard: in batches of 128, a tcn of 27,000 weights recognises spoken
+digits of six speakers left out in pairs at 81 % after 24,000 samples, 88 % after 96,000 and 88 % after 300,000 (single
+speakers vary by three points with the seed), while those it validates on may look as good after the first."""

@@ -54,7 +54,7 @@ def finetune(
     teacher = frozen(to_torch(without_norms(network), folded))
     done = train(
         module, train_data, val_data, qat_plan(plan), kind, score,
-        (lambda share, _best: progress(share)) if progress else None, teacher_logits=teacher, copies=copies,
+        progress, teacher_logits=teacher, copies=copies,
     )  # fmt: skip
     after = score(predict(module, val_data[0]), val_data[1])
     return Tuned(module.weights() if after > before else start, before, max(before, after), done.epochs, done.seconds)

@@ -1,4 +1,4 @@
-"""Training of one network: seeded, repeatable, early-stopping, on the GPU when there is one."""
+"""Training of one network: seeded, repeatable, of a length known beforehand, on the GPU when there is one."""
 
 from __future__ import annotations
 
@@ -40,12 +40,14 @@ class Trained:
 
 def train(
     module: nn.Module, train_data: Data, val_data: Data, plan: TrainPlan, kind: TaskKind, score: Score,
-    progress: Callable[[float, float], None] | None = None, teacher_logits: Teacher | None = None,
+    progress: Callable[[float], None] | None = None, teacher_logits: Teacher | None = None,
     copies: Copies | None = None,
 ) -> Trained:  # fmt: skip
-    """Train `module` in place and leave it with the average of its last epochs.
+    """Train `module` in place for the whole plan and leave it with the average of its last epochs.
 
-    `progress(share done, best validation score)` is called after every epoch. `teacher_logits`: soft targets beside
+    Validation never ends it: where people are split off, one or a few of them validate, and how early those are known
+    well enough says little. Cut short by them, trainings of small networks are one to three points worse on others.
+    `progress(share done)` is called after every epoch. `teacher_logits`: soft targets beside
     the labels, see `advisor.build.distill`. `copies`: corrupted samples to mix in, see `advisor.build.harden`.
 
     Raises:
@@ -68,7 +70,7 @@ def train(
 
 def _train(
     module: nn.Module, train_data: Data, val_data: Data, plan: TrainPlan, kind: TaskKind, score: Score,
-    progress: Callable[[float, float], None] | None, device: torch.device, teacher_logits: Teacher | None,
+    progress: Callable[[float], None] | None, device: torch.device, teacher_logits: Teacher | None,
     copies: Copies | None,
 ) -> Trained:  # fmt: skip
     started = time.monotonic()
@@ -81,7 +83,7 @@ def _train(
     optimizer = torch.optim.AdamW(_groups(module, plan.weight_decay), lr=plan.learning_rate, fused=True)
     rate = Rate(plan.learning_rate, epochs * math.ceil(len(y) / batch))
     loss_of = nn.CrossEntropyLoss(_class_weights(y, plan), label_smoothing=plan.label_smoothing)
-    best, best_epoch, epoch, step = -1.0, 0, 0, 0
+    epoch = step = 0
     averaged: dict[str, Tensor] = {}
     while step < rate.end:
         module.train()
@@ -110,13 +112,8 @@ def _train(
                 optimizer.step()
         epoch += 1
         _average(averaged, module)
-        value = score(predict(module, val_data[0], device), val_data[1])
-        if value > best:
-            best, best_epoch = value, epoch
         if progress:
-            progress(min(1.0, step / rate.end), best)
-        if not rate.cooling and epoch - best_epoch > max(5, plan.patience * epochs):
-            rate.cool_down(step)
+            progress(min(1.0, step / rate.end))
     # the average over the last epochs, not the epoch that happened to score best: with a few hundred validation
     # samples that choice follows noise, and costs accuracy on subjects and speakers nobody has seen
     module.load_state_dict(averaged)
@@ -124,28 +121,19 @@ def _train(
 
 
 class Rate:
-    """Learning rate by step: linear warm-up over a fifth, then a cosine to zero; `cool_down` brings the end forward."""
+    """Learning rate by step: linear warm-up over a fifth, then a cosine to zero."""
 
-    WARM_UP, COOL_DOWN = 0.2, 0.15
+    WARM_UP = 0.2
 
     def __init__(self, peak: float, steps: int) -> None:
         self.end = max(1, steps)
-        self.cooling = False
         self._peak, self._warm = peak, max(1, int(steps * self.WARM_UP))
-        self._start, self._from = self._warm, peak
 
     def at(self, step: int) -> float:
-        if step < self._start and not self.cooling:
+        if step < self._warm:
             return self._peak * (0.04 + 0.96 * step / self._warm)
-        share = min(1.0, (step - self._start) / max(1, self.end - self._start))
-        return self._from * 0.5 * (1 + math.cos(math.pi * share))
-
-    def cool_down(self, step: int) -> None:
-        """End soon: what is left of the cosine passes in COOL_DOWN of the whole length, or what remains of it."""
-        now = self.at(step)
-        self.cooling = True
-        self._start, self._from = step, now
-        self.end = min(self.end, step + max(1, int(self.end * self.COOL_DOWN)))
+        share = min(1.0, (step - self._warm) / max(1, self.end - self._warm))
+        return self._peak * 0.5 * (1 + math.cos(math.pi * share))
 
 
 def _average(averaged: dict[str, Tensor], module: nn.Module) -> None:

@@ -44,7 +44,9 @@ def due(
         found = next_promotion(spec, rows, running, ladder, able=able, least=least)
         if found:
             return found
-    if not explored:
+    trained = any(row.status == "done" and row.fidelity == "full" for row in rows)
+    if not explored or (trained and tuple(spec.objectives) == ("accuracy",)):
+        # where accuracy is all, a short training adds no other end of the front, and may lead by luck alone
         return None
     # what was or is trained shortly has its place among those that climb
     shortly = {row.id for row in rows if row.fidelity == SHORT.fidelity}

@@ -223,6 +223,14 @@ def test_what_a_full_training_is_too_long_for_is_trained_shortly_and_exported(tm
     assert max(brief, key=brief.get) in done
 
 
+def test_where_accuracy_is_all_a_short_training_does_not_stand_beside_full_ones(tmp_path):
+    spec = parse_spec(SPEC.replace("[accuracy, latency]", "[accuracy]"))
+    with pytest.raises(KeyboardInterrupt):
+        search(tmp_path / "run", InstantPool(1, stop_after=10), spec)
+    ledger = search(tmp_path / "run", InstantPool(1), spec, elapsed=590.0)
+    assert {row.fidelity for row in ledger.evaluations() if row.status == "done"} == {"full"}
+
+
 def test_few_trials_are_all_exported(tmp_path):
     ledger = search(tmp_path / "run", InstantPool(2), parse_spec(SPEC.replace(f"trials: {TRIALS}", "trials: 4")))
     assert len([row for row in ledger.evaluations() if row.status == "done"]) == 4

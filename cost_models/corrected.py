@@ -47,9 +47,10 @@ class CorrectedModel:
             some = [(w, m.latency("p50").value) for w, m in measurements if m.target == name]
             pairs = [(w, ms) for w, ms in some if ms]
             workloads = [w for w, _ in pairs]
-            predicted = latencies(self.base.predict(workloads, catalog.target(name)))
+            target = catalog.target(name)
+            predicted = latencies(self.base.predict(workloads, target))
             if np.isfinite(predicted).any():
-                fitted[name] = fit_residual(workloads, predicted, np.array([ms for _, ms in pairs]))
+                fitted[name] = fit_residual(workloads, predicted, np.array([ms for _, ms in pairs]), target)
         return replace(self, residuals=fitted)
 
 

@@ -95,7 +95,8 @@ class Search:
         """The targets that are this machine have a device: its measurements so far correct their figures."""
         at_hand = [study.space.target for study in self.studies.values() if study.space.target.is_host]
         for target in at_hand:
-            budget = self.spec.search.measurements // len(at_hand)
+            asked = self.spec.search.measurements
+            budget = max(1, asked // len(at_hand)) if asked else 0
             device = open_device("local", target)
             self._devices[target.id] = Recalibrator(
                 self.pricer, target, device, self.ledger, self.folder, budget, self.listen, self._record

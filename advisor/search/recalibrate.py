@@ -26,7 +26,7 @@ from advisor.rows import CALIBRATED
 from advisor.score import Metrics, complete
 from advisor.search.artifacts import artifact_of
 from advisor.search.costing import Pricer, measurement_row, with_measurement
-from advisor.search.evidence import Evidence
+from advisor.search.evidence import Evidence, quick_of
 from advisor.search.telling import ROUND, Known, due, most_telling
 from advisor.space.search_space import workload_of
 from cost_models.corrected import CorrectedModel, latencies
@@ -43,7 +43,9 @@ LEAST = 3
 REPEATS = 3
 """Times a measurement is repeated that other work on the machine disturbed."""
 DISTURBED = 1.04
-"""The device's own reference over its quickest so far: beyond it, something else ran beside the measurement."""
+"""The quick tenth of the device's own reference over its usual: beyond it, something else ran all the while."""
+UNEVEN = 1.15
+"""A measurement's median over its quick tenth: beyond it, something else ran half of the while (1.02 is usual)."""
 MAX_ROUNDS = 8
 """Rounds at the end: every one can bring other candidates onto the front."""
 
@@ -65,13 +67,13 @@ class Recalibrator:
     budget: int
     listen: Listener = silent
     record: Callable[[Evaluation], None] | None = None
-    _evidence: Evidence = field(default_factory=Evidence)
+    _evidence: Evidence = field(init=False)
     _workloads: dict[tuple[str, str], Workload | None] = field(default_factory=dict)
     _model: CorrectedModel = field(init=False)
     _taken: int = 0
-    _calm_ms: float = math.inf
 
     def __post_init__(self) -> None:
+        self._evidence = Evidence(self.target)
         known = {row.id: row for row in self._evaluations()}
         for candidate, target, data in self.ledger.measurements():
             if target == self.target.id:
@@ -96,7 +98,7 @@ class Recalibrator:
         if not count:
             return None
         rows = {row.id: row for row in self._evaluations() if row.status == "done" and row.artifact}
-        names = most_telling(self._known(rows.values()), count)
+        names = most_telling(self._known(rows.values()), count, self.target)
         if len(names) < min(count, ROUND) and progress < 1:
             return None
         return self._round([rows[name] for name in names], plan)
@@ -144,6 +146,10 @@ class Recalibrator:
         """As `Evidence.errors`, of measured candidates of the target."""
         return self._evidence.errors(names)
 
+    def usual_ms(self, names: Iterable[str]) -> dict[str, float]:
+        """As `Evidence.usual_ms`."""
+        return self._evidence.usual_ms(names)
+
     def _round(
         self, rows: Sequence[Evaluation], plan: MeasurePlan, stop: Callable[[], bool] = lambda: False
     ) -> Calibration | None:
@@ -168,21 +174,25 @@ class Recalibrator:
         return made
 
     def _measured(self, artifact: Artifact, plan: MeasurePlan) -> Measurement:
-        """The calmest of a few measurements: a disturbed one, told by the device's reference, is repeated."""
-        best, calmest = None, math.inf
+        """The quickest of a few measurements: one that other work disturbed is repeated."""
+        best: Measurement | None = None
         for _ in range(1 + REPEATS):
             with leased(self.folder, self.target.id):
                 found = self.device.run(artifact, plan)
-            if found.error or not found.reference_ms:
+            if found.error or not found.wall_ms:
                 return best or found
-            reference = float(np.median(found.reference_ms))
-            if reference < calmest:
-                best, calmest = found, reference
-            self._calm_ms = min(self._calm_ms, reference)
-            if calmest <= DISTURBED * self._calm_ms:
+            if best is None or np.median(found.wall_ms) < np.median(best.wall_ms):
+                best = found
+            if not found.reference_ms or not self._disturbed(best):
                 break
         assert best is not None  # noqa: S101 - the loop ran
         return best
+
+    def _disturbed(self, found: Measurement) -> bool:
+        """Told by the device's reference, and by how far the median lies from the quick tenth."""
+        usual = self._evidence.usual_reference_ms()
+        slow = math.isfinite(usual) and quick_of(found.reference_ms) > DISTURBED * usual
+        return slow or float(np.median(found.wall_ms)) > UNEVEN * quick_of(found.wall_ms)
 
     def _fitted(self) -> CorrectedModel:
         residual = self._evidence.residual()

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cost_models.residual import FEATURES, LENGTH, NINETY, features
+from cost_models.residual import NINETY, Networks, alike
 from cost_models.workload import Workload
+from specs.chip import Target
 
 Array = NDArray[np.float64]
 KEPT = 1 / 4
@@ -43,23 +44,22 @@ def due(budget: int, taken: int, progress: float) -> int:
     return wanted if wanted >= (1 if progress >= 1 else max(1, min(ROUND, during))) else 0
 
 
-def most_telling(known: Sequence[Known], count: int) -> list[str]:
+def most_telling(known: Sequence[Known], count: int, target: Target) -> list[str]:
     """Ids of up to `count` unmeasured ones, most telling first: by turns a member of the front and any.
 
     Each is the one whose measurement takes most of the uncertainty off all of them (the variance of a Gaussian process
-    on what networks are made of, wider where predictions are), front members counting for four.
+    on the parts that networks' time is made of, wider where predictions are), front members counting for four.
     """
     pool = _pool(known)
     if not pool:
         return []
-    workloads, predicted = [k.workload for k in pool], np.array([k.predicted_ms for k in pool])
-    points = features(workloads, predicted).reshape(-1, FEATURES)
-    square = ((points[:, None, :] - points[None, :, :]) ** 2).sum(axis=2)
-    same = np.array([[a.precision == b.precision for b in workloads] for a in workloads], dtype=float)
+    networks = Networks.of([k.workload for k in pool], np.array([k.predicted_ms for k in pool]), target)
     deviation = np.clip([k.width / NINETY for k in pool], 0.03, 2.0)
-    alike = np.exp(-square / (2 * LENGTH**2)) * (0.5 + 0.5 * same)
+    size = np.linalg.norm(networks.shares, axis=1)
+    parts = networks.shares @ networks.shares.T / np.outer(size, size)
+    together = (parts + alike(networks, networks)) / 2 * (0.5 + 0.5 * networks.same(networks))
     # a factor common to all is as uncertain as the surest prediction
-    covariance = np.outer(deviation, deviation) * alike + float(deviation.min()) ** 2
+    covariance = np.outer(deviation, deviation) * together + float(deviation.min()) ** 2
     weight = np.array([4.0 if k.on_front else 1.0 for k in pool])
     for i, k in enumerate(pool):
         if k.measured:

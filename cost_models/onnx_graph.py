@@ -127,6 +127,9 @@ def shaped(data: bytes, folder: Path) -> Graph:
         raise ModelFileError("not a model file", seen=f"{len(data)} bytes", allowed="an ONNX or TFLite model")
     if len(graph.node) > MAX_OPERATORS or len(graph.initializer) > MAX_TENSORS:
         raise ModelFileError("too many operators or weights", seen=len(graph.node), allowed=f"{MAX_OPERATORS}")
+    for named in (*graph.node, *model.opset_import):
+        if named.domain == "ai.onnx":  # another name of the standard's
+            named.domain = ""
     values = {t.name: v for t in graph.initializer if (v := _value(onnx, t)) is not None}
     external = _strip(graph, folder)
     initializers = {t.name for t in graph.initializer} | {t.values.name for t in graph.sparse_initializer}

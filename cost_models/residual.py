@@ -116,7 +116,8 @@ class Residual:
         return np.exp(mean), self.width * np.sqrt(variance)
 
     def _predicted(self, networks: Networks) -> tuple[Array, Array]:
-        found = [_predict(fit, self.measured, networks) for fit in self.fits]
+        near, same = alike(networks, self.measured), networks.same(self.measured)
+        found = [_predict(fit, networks, set(self.measured.precisions), near, same) for fit in self.fits]
         weights = np.array([fit.weight for fit in self.fits])
         means, variances = (np.array(some) for some in zip(*found, strict=True))
         mean = weights @ means
@@ -218,19 +219,17 @@ def _corrections(size: float, shares: Array, precisions: Sequence[str], alpha: A
 
 def alike(a: Networks, b: Networks) -> Array:
     """(n, m): 1 of equal networks, 0 of those that say nothing of each other."""
-    square = ((a.place[:, None, :] - b.place[None, :, :]) ** 2).sum(axis=2)
-    return np.asarray(np.exp(-square / (2 * LENGTH**2)))
+    square = (a.place**2).sum(axis=1)[:, None] + (b.place**2).sum(axis=1) - 2 * a.place @ b.place.T
+    return np.asarray(np.exp(-np.maximum(square, 0) / (2 * LENGTH**2)))
 
 
-def _predict(fit: _Fit, measured: Networks, networks: Networks) -> tuple[Array, Array]:
-    """Logarithm of the factor and its variance, noise included, (n,) each."""
-    known = set(measured.precisions)
+def _predict(fit: _Fit, networks: Networks, known: set[str], near: Array, same: Array) -> tuple[Array, Array]:
+    """Logarithm of the factor and its variance, noise included, (n,) each; `known`: precisions that were measured."""
+    none = np.zeros(len(PARTS))
     shares, moved = _moved(networks, fit.corrections)
-    explained = np.array(
-        [s @ fit.corrections[p] if p in known else 0.0 for s, p in zip(shares, networks.precisions, strict=True)]
-    )
-    cross = _linear(fit.setting, shares, fit.shares, networks.same(measured))
-    cross += fit.setting.smooth**2 * alike(networks, measured)
+    linear = np.array([fit.corrections[p] if p in known else none for p in networks.precisions])
+    cross = _linear(fit.setting, shares, fit.shares, same) + fit.setting.smooth**2 * near
     own = (fit.setting.level**2 + fit.setting.corrections**2 * (shares**2).sum(axis=1)) * (1 + SHARED**2)
-    variance = own + fit.setting.smooth**2 - np.einsum("ij,jk,ik->i", cross, fit.inverse, cross)
-    return moved - explained + cross @ fit.alpha, np.maximum(variance, 0) + fit.setting.noise**2
+    variance = own + fit.setting.smooth**2 - ((cross @ fit.inverse) * cross).sum(axis=1)
+    mean = moved - (shares * linear).sum(axis=1) + cross @ fit.alpha
+    return mean, np.maximum(variance, 0) + fit.setting.noise**2

@@ -147,17 +147,24 @@ def load_spec(path: Path) -> Spec:
     Raises:
         SpecError: anything wrong, with file and key path.
     """
-    return _spec(read_yaml(path), f"{path}: ", path.parent)
+    document = read_yaml(path)
+    if (path.parent / "ledger.db").is_file():
+        document = _without_empties(document)
+    return _spec(document, f"{path}: ", path.parent)
 
 
 def parse_spec(text: str, *, where: str = "spec", folder: Path = Path("."), recorded: bool = False) -> Spec:
-    """The spec in YAML `text`; `where` names it in errors. One `recorded` in a run may hold empty lists for what it
-    leaves to the defaults, as `Spec.to_yaml` used to write them."""
+    """The spec in YAML `text`; `where` names it in errors, `recorded`: it is a run's."""
     document = parse_yaml(text, where)
-    if recorded and isinstance(document, dict) and isinstance(document.get("search"), dict):
+    return _spec(_without_empties(document) if recorded else document, f"{where}: ", folder)
+
+
+def _without_empties(document: Any) -> Any:
+    """A run's spec may hold empty lists for what it leaves to the defaults, as `Spec.to_yaml` used to write them."""
+    if isinstance(document, dict) and isinstance(document.get("search"), dict):
         search = document["search"]
         document["search"] = {key: v for key, v in search.items() if v != [] or key not in _DEFAULTED}
-    return _spec(document, f"{where}: ", folder)
+    return document
 
 
 def from_dict(document: dict[str, Any], *, where: str = "spec", folder: Path = Path(".")) -> Spec:

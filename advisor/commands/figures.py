@@ -101,8 +101,13 @@ def _why(path: Path, target: Target, said: str) -> str:
     from cost_models.read import read_workload
     from cost_models.support import unsupported
 
-    if said.startswith("UnfitInputError: "):
-        return said.partition(": ")[2]
+    kind, _, words = said.partition(": ")
+    if kind == "UnfitInputError":
+        return words
+    if kind in ("ModuleNotFoundError", "ImportError"):
+        return ModelFileError(f"{target.runtime.name} is not usable here", seen=words, next="install it again").line()
+    if said.startswith(("no answer within", "the measuring process", "no inference finished")):
+        return ModelFileError(said, next="give it more time or memory, or measure a smaller model").line()
     name, formats = target.runtime.name, ", ".join(target.runtime.formats)
     try:
         workload = read_workload(path)

@@ -97,10 +97,11 @@ def _starts(folder: Path) -> dict[str, Callable[[], str]]:
 
 
 def _read(path: Path) -> str:
-    """The text of a spec that loads, comments and all; of one that does not, the first example and a warning."""
+    """The text of a spec that loads, comments and all, or as a run resolved it; of one that does not load the first
+    example, and a warning."""
     try:
-        load_spec(path)
-        return path.read_text("utf-8-sig")
+        spec = load_spec(path)
+        return spec.to_yaml() if (path.parent / "ledger.db").is_file() else path.read_text("utf-8-sig")
     except (AdvisorError, OSError, UnicodeDecodeError) as error:
         st.warning(plain(f"Not a spec to start from. {error}"))
         return template("my-spec", "image-classification", "digits", ["host:onnxruntime"])

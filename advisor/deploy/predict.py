@@ -158,6 +158,8 @@ def samples(raw: Any, preprocessing: dict[str, Any]) -> Any:
     if raw.ndim > 1 and raw.shape[1:] in (shape, bare):
         return raw.reshape(-1, *shape)
     if numbers.get("any_size"):  # brought to size as the training data were
+        if numbers["kind"] == "waveform" and raw.ndim == 2 and raw.shape[1] <= 8 < raw.shape[0]:
+            raise UnfitError(f"it is of shape {raw.shape}, which looks like channels; give one, or (N, samples)")
         if numbers["kind"] == "waveform" and raw.ndim in (1, 2):
             return raw.reshape(-1, raw.shape[-1])
         whole = raw[None] if raw.ndim == 3 and raw.shape[2] in (1, 3) else raw
@@ -169,8 +171,13 @@ def samples(raw: Any, preprocessing: dict[str, Any]) -> Any:
 
 def _opened() -> Model:
     try:
-        return Model()
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        model = Model()
+        model.manifest["preprocessing"]["raw_shape"]
+        return model
+    except ImportError as error:
+        words = f"{error.name} is not installed; install the runtime that manifest.json names"
+        raise UnfitError(words, "this bundle") from error
+    except Exception as error:  # runtimes raise classes of their own
         words = f"{type(error).__name__}: {error}"
         raise UnfitError(f"it is damaged ({words}); check it with `sha256sum -c SHA256SUMS`", "this bundle") from error
 

@@ -54,7 +54,7 @@ def measure_file(
                 runs = chosen
                 break
     else:
-        noisy = plan.processes > 1
+        noisy = plan.max_processes > plan.processes
     wall = [ns / 1e6 for run in runs for ns in run["wall_ns"]]
     cpu = [ns / 1e6 for run in runs for ns in run["cpu_ns"]]
     reference = [ns / 1e6 for run in runs for ns in run["reference_ns"]]

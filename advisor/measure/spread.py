@@ -20,7 +20,7 @@ SHARED_CORE = 1.6
 """How many times as long work takes while another thread has the other half of its core. Assumed: two threads of a
 core together get a quarter more done than one alone."""
 LOADED = 0.05
-"""Share of the machine's cores that other work may take beside a measurement that counts as undisturbed."""
+"""Share of its core that other work may take beside a measurement that counts as undisturbed."""
 
 
 def repeat_of(runs: Sequence[Mapping[str, Any]], centre_ns: float) -> tuple[float, float]:

@@ -4,8 +4,8 @@ Reads a JSON job on standard input, writes a JSON answer on standard output:
 job   {"runtime", "path", "seconds", "warmup_s", "cpu", "max_samples", "seed"}
 answer {"wall_ns": […], "cpu_ns": […], "reference_ns": […], "block_ns": […], "others", "peak_rss_bytes", "inputs",
        "version"} or {"error"}
-`block_ns`: medians of the blocks. `others`: the share of the machine's cores that other work took meanwhile, None where
-the system does not tell.
+`block_ns`: medians of the blocks. `others`: the share of the core measured on (with its siblings; of all cores where it
+is not pinned) that other work took meanwhile, None where the system does not tell.
 """
 
 from __future__ import annotations
@@ -55,15 +55,17 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     cpu: list[int] = []
     drift: list[int] = []
     blocks: list[float] = []
-    begun, before = time.perf_counter_ns(), _busy_s()
+    cpus = set() if job.get("cpu") is None else siblings(job["cpu"])
+    begun, before = time.perf_counter_ns(), _busy_s(cpus)
     end = begun + int(job["seconds"] * 1e9)
     while time.perf_counter_ns() < end and len(wall) < job["max_samples"]:
         first = len(wall)
         _block(run, wall, cpu, BLOCK_NS, job["max_samples"])
         blocks.append(float(np.median(wall[first:])))
         _block(reference, drift, [], BLOCK_NS // 10, job["max_samples"])
-    took_s, after = (time.perf_counter_ns() - begun) / 1e9, _busy_s()
-    others = None if before is None or after is None else (after - before) / took_s / (os.cpu_count() or 1)
+    took_s, after = (time.perf_counter_ns() - begun) / 1e9, _busy_s(cpus)
+    share = took_s * (len(cpus) or os.cpu_count() or 1)
+    others = None if before is None or after is None else (after - before) / share
     return {
         "block_ns": blocks,
         "others": others,
@@ -179,14 +181,26 @@ def _sample(rng: Any, shape: list[int], dtype: Any) -> Any:
     return rng.integers(0, 2 if np.dtype(dtype).kind == "b" else 100, shape).astype(dtype)
 
 
-def _busy_s() -> float | None:
-    """Seconds that all cores together have worked for others than this process, since the system started."""
+def siblings(cpu: int) -> set[int]:
+    """Numbers of the processors that share a core with this one, itself included."""
+    try:
+        with open(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list") as file:
+            parts = [part.split("-") for part in file.read().strip().split(",")]
+        return {number for part in parts for number in range(int(part[0]), int(part[-1]) + 1)}
+    except (OSError, ValueError):
+        return {cpu}
+
+
+def _busy_s(cpus: set[int]) -> float | None:
+    """Seconds that these processors, or all, have worked for others than this process, since the system started."""
+    wanted = {f"cpu{number}" for number in cpus} or {"cpu"}
     try:
         with open("/proc/stat") as file:
-            user, nice, system, _, _, irq, soft, steal = map(int, file.readline().split()[1:9])
+            rows = [line.split() for line in file if line.split(" ")[0] in wanted]
+        ticks = sum(int(value) for row in rows for value in (*row[1:4], *row[6:9]))
     except (OSError, ValueError):
         return None  # not Linux
-    return (user + nice + system + irq + soft + steal) / os.sysconf("SC_CLK_TCK") - time.process_time()
+    return ticks / os.sysconf("SC_CLK_TCK") - time.process_time() if rows else None
 
 
 def _reset_peak() -> None:

@@ -9,7 +9,7 @@ from cost_models.onnx_graph import unknown_operator
 from cost_models.onnx_kinds import STANDARD_DOMAINS
 from specs.errors import ModelFileError
 
-_RUNTIMES_OWN = ("com.microsoft", "com.ms.internal.nhwc")
+_RUNTIMES_OWN = ("com.microsoft", "com.microsoft.nchwc", "com.ms.internal.nhwc")
 """Domains whose operators onnxruntime alone can list."""
 
 
@@ -48,7 +48,8 @@ def _check_operators(onnx: Any, model: Any) -> None:
     for node in model.graph.node:
         if node.domain in _RUNTIMES_OWN or (node.domain, node.op_type) in own:
             continue
-        if node.domain not in STANDARD_DOMAINS or not onnx.defs.has(node.op_type, node.domain):
+        domain = "" if node.domain == "ai.onnx" else node.domain  # two names of the same
+        if node.domain not in STANDARD_DOMAINS or not onnx.defs.has(node.op_type, domain):
             raise unknown_operator(f"{node.domain}::{node.op_type}" if node.domain else node.op_type)
 
 

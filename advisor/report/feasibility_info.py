@@ -18,7 +18,7 @@ LISTED = 10
 HEADERS = ("limit", "required", "best possible", "margin", "reach", "best small candidate")
 CHIP_HEADERS = ("chip", "runtimes", "price")
 NO_CHIPS = "No other chip of the catalogue is expected to pass."
-WAYS_TITLE = "Ways out, each verified by asking again, predictor and bounds"
+WAYS_TITLE = "Ways out"
 
 
 _SHORT = {"energy per inference": "energy", "power while inferring": "power", "RAM of the chip": "chip RAM",
@@ -111,7 +111,11 @@ def _relaxation(way: Relaxation) -> dict[str, Any]:
     ]
     words = " and ".join(f"`{change.limit}: {{{change.text}}}`" for change in way.changes)
     does = "makes it possible" if way.single else "together make it possible"
-    tail = f"predicted for {way.candidate}" if way.verified else "the least that no bound rules out, not verified"
+    tail = (
+        f"predicted for {way.candidate}, asked again with these limits"
+        if way.verified
+        else "the least that no bound rules out, not verified"
+    )
     return {"target": way.target, "changes": changes, "single": way.single, "verified": way.verified,
             "candidate": way.candidate, "text": f"{words} {does} on {way.target}: {tail}"}  # fmt: skip
 

@@ -216,8 +216,13 @@ def _by_rank(points: NDArray[np.float64], scores: NDArray[np.float64], taken: Se
 
 
 def _ranked(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(rows, objectives) as shares of the way from the best, 0, to the worst, 1."""
-    return np.asarray((np.argsort(np.argsort(points, axis=0, kind="stable"), axis=0) + 0.5) / len(points))
+    """(rows, objectives) as shares of the way from the best, 0, to the worst, 1; equal ones alike."""
+
+    def shares(column: NDArray[np.float64]) -> NDArray[np.float64]:
+        _, at, count = np.unique(column, return_inverse=True, return_counts=True)
+        return np.asarray(((np.cumsum(count) - count / 2) / len(column))[at])
+
+    return np.column_stack([shares(column) for column in points.T])
 
 
 def _layers(points: NDArray[np.float64]) -> list[list[int]]:

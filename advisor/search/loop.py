@@ -26,7 +26,7 @@ from advisor.score import Metrics, feasible, margins
 from advisor.search.costing import Pricer
 from advisor.search.ladder import CHEAP, SHORT, TRAINED, Rung, ladder_for, on_rung, ranking
 from advisor.search.profit import headroom
-from advisor.search.promotions import AT_LEAST, due
+from advisor.search.promotions import AT_LEAST, Promotion, brief, due
 from advisor.search.proposals import Priced, Proposals
 from advisor.search.recalibrate import Recalibrator
 from advisor.search.standing import Standing, rung_s
@@ -142,19 +142,32 @@ class Search:
     def _next(self, busy: Collection[str]) -> Request | None:
         """The next request for a free worker: promotions go first, and the target that was tried least."""
         turns = sorted(self.studies, key=lambda name: self._standing.count(name) + self._proposals[name].open)
-        jobs = (find(name, busy) for find in (self._promotion, self._new) for name in turns)
+        jobs = (find(name, busy) for find in (self._promotion, self._new, self._brief) for name in turns)
         job = next((job for job in jobs if job), None)
         return None if job is None else self._request(job)
 
     def _promotion(self, name: str, busy: Collection[str]) -> Job | None:
         """The highest promotion that is due on a target and can end in time."""
-        running = {(job.candidate.id, job.rung.name) for job in self._jobs.values() if job.target.id == name}
-        left_s = self.spec.search.time_s - self._elapsed()
-        found = due(self.spec, self._standing, name, running, busy, left_s, explored=self._explored())
+        running, left_s = self._running(name), self._left_s()
+        return self._lift(name, due(self.spec, self._standing, name, running, busy, left_s, explored=self._explored()))
+
+    def _brief(self, name: str, busy: Collection[str]) -> Job | None:
+        """A short training in place of a full one, once there is nothing else to begin."""
+        if not self._explored():
+            return None
+        return self._lift(name, brief(self.spec, self._standing, name, self._running(name), busy, self._left_s()))
+
+    def _lift(self, name: str, found: Promotion | None) -> Job | None:
         if found is None:
             return None
         row, rung = found
         return Job(row.candidate, self._target(name), rung, row.trial, dict(row.metrics))
+
+    def _running(self, name: str) -> set[tuple[str, str]]:
+        return {(job.candidate.id, job.rung.name) for job in self._jobs.values() if job.target.id == name}
+
+    def _left_s(self) -> float:
+        return self.spec.search.time_s - self._elapsed()
 
     def _new(self, name: str, busy: Collection[str]) -> Job | None:
         """A new candidate for a target, while the budget lasts."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from advisor.evaluation import Evaluation
+from advisor.front import usable_objectives
 from advisor.rung import trained_network
 from advisor.score import feasible, margins
 from advisor.search.ladder import CHEAP, LADDER, SHORT, TRAINED, Rung, ladder_for, next_promotion
@@ -26,8 +27,7 @@ def due(
     """The highest promotion that is due on a target and can end in the seconds left; None: there is none.
 
     `running` are (candidate id, rung name) that workers are at, `busy` the networks in training. Once no new candidate
-    will be begun (`explored`), more than the ladder's share climb, and those of them that a full training is too long
-    for get a short one.
+    will be begun (`explored`), more than the ladder's share climb.
     """
     rows = standing.history[target]
     least = _deserving(spec, standing, target) if explored else 0
@@ -37,22 +37,35 @@ def due(
             return False
         return rung is not TRAINED or standing.training_s(row, "full") < left_s
 
-    def brief(row: Evaluation, rung: Rung) -> bool:
-        return rung is TRAINED and able(row, SHORT) and standing.training_s(row, "short") < left_s
-
     for ladder in CLIMBED:
         found = next_promotion(spec, rows, running, ladder, able=able, least=least)
         if found:
             return found
+    return None
+
+
+def brief(
+    spec: Spec, standing: Standing, target: str, running: Collection[tuple[str, str]], busy: Collection[str],
+    left_s: float,
+) -> Promotion | None:  # fmt: skip
+    """A short training of what deserves a full one that the seconds left are too short for, or None; for when no new
+    candidate will be begun and nothing else is due on any target."""
+    rows = standing.history[target]
     trained = any(row.status == "done" and row.fidelity == "full" for row in rows)
-    if not explored or (trained and tuple(spec.objectives) == ("accuracy",)):
+    if trained and set(usable_objectives(spec, standing.done(target))) <= {"accuracy"}:
         # where accuracy is all, a short training adds no other end of the front, and may lead by luck alone
         return None
+
+    def able(row: Evaluation, rung: Rung) -> bool:
+        free = rung is TRAINED and trained_network(row.candidate) not in busy
+        return free and standing.training_s(row, "short") < left_s
+
     # what was or is trained shortly has its place among those that climb
     shortly = {row.id for row in rows if row.fidelity == SHORT.fidelity}
     shortly |= {name for name, at in running if at == SHORT.name}
     at_work = {*running, *((name, TRAINED.name) for name in shortly)}
-    found = next_promotion(spec, rows, at_work, CLIMBED[0], able=brief, least=least)
+    least = _deserving(spec, standing, target)
+    found = next_promotion(spec, rows, at_work, CLIMBED[0], able=able, least=least)
     return (found[0], SHORT) if found else None
 
 

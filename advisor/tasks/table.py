@@ -18,6 +18,7 @@ from __future__ import annotations
 import csv
 import re
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -156,12 +157,15 @@ def layout(names: list[str], where: str) -> tuple[NDArray[np.int64], tuple[int, 
 def _check_even(times: list[int], where: str) -> None:
     """Raise DataError unless the indexes (sorted, distinct) are one step apart, as most of them are."""
     steps = [later - earlier for earlier, later in pairwise(times)]
-    step = min(steps, default=1)
+    step = Counter(steps).most_common(1)[0][0] if steps else 1
     at = next((i for i, found in enumerate(steps) if found != step), None)
     if at is not None:
-        raise DataError("indexes of columns with a gap", where=where, seen=f"{times[at + 1]} after {times[at]}",
-                        allowed=f"steps of {step}, as between the others",
-                        next=f"add the columns of index {times[at] + step}, or number them anew")  # fmt: skip
+        mend = f"add the columns of index {times[at] + step}"
+        if steps[at] < step:
+            mend = f"remove the columns of index {times[at + 1]}"
+        raise DataError("indexes of columns are not evenly spaced", where=where,
+                        seen=f"{times[at + 1]} after {times[at]}", allowed=f"steps of {step}, as between the others",
+                        next=f"{mend}, or number them anew")  # fmt: skip
 
 
 def _number(text: str, where: str) -> float:

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from specs.errors import SpecError
-from specs.spec import parse_spec
+from specs.spec import load_spec, parse_spec
 
 BASE = """schema: 1
 name: x
@@ -30,3 +30,14 @@ def test_a_recorded_spec_with_empty_lists_opens_and_keeps_its_id():
     )
     with pytest.raises(SpecError, match="empty list"):
         parse_spec(text)
+
+
+def test_the_spec_file_of_an_older_run_can_start_another(tmp_path):
+    document = parse_spec(BASE).to_dict()
+    document["search"] |= {"architectures": [], "quantization": []}
+    path = tmp_path / "spec.yaml"
+    path.write_text(yaml.safe_dump(document))
+    with pytest.raises(SpecError, match="empty list"):
+        load_spec(path)
+    (tmp_path / "ledger.db").touch()
+    assert load_spec(path).id == parse_spec(BASE).id

@@ -8,8 +8,8 @@ from advisor.feasibility.corners import corners
 from advisor.space.search_space import search_space
 from cost_models.layered import LayeredModel
 from cost_models.workload import Operator, Tensor, Workload
-from specs.chip import Target
-from specs.errors import SpecError
+from specs.chip import Precision, Target
+from specs.errors import ModelFileError, SpecError
 from specs.limits import LIMIT_METRIC, METRICS
 from specs.spec import Spec
 from specs.units import human
@@ -98,14 +98,19 @@ def overhead_ms(spec: Spec, target: Target, evidence: Evidence) -> float | None:
     """What the runtime predictably takes to call the operators of the shortest network, their arithmetic left out."""
     try:
         space = search_space(spec, target, evidence.peek.shapes, evidence.peek.classes)
-    except SpecError:
+    except (SpecError, ModelFileError):
         return None
     found = [corner.workload for corner in corners(space, format_of(target)) if corner.workload is not None]
     if not found:
         return None
     shortest = min(found, key=lambda workload: len(workload.operators))
-    # an operator on one element costs its call and nothing else worth a figure
-    tensors = (Tensor((1,), 8), Tensor((1,), 8))
-    call = Workload("call", tensors, (Operator("activation", "call", (0,), (1,)),), (0,), (1,), shortest.precision)
-    latency = LayeredModel().predict([call], target)[0].metrics["latency_ms"].value
-    return None if latency is None else latency * len(shortest.operators)
+    chains = [_calls(count, shortest.precision) for count in (1, 2)]
+    one, two = (costs.metrics["latency_ms"].value for costs in LayeredModel().predict(chains, target))
+    return None if one is None or two is None else one + (two - one) * (len(shortest.operators) - 1)
+
+
+def _calls(count: int, precision: Precision) -> Workload:
+    """A chain of operators on one element, which cost their calls and nothing else worth a figure."""
+    tensors = tuple(Tensor((1,), 8) for _ in range(count + 1))
+    chain = tuple(Operator("activation", f"call{i}", (i,), (i + 1,)) for i in range(count))
+    return Workload("calls", tensors, chain, (0,), (count,), precision)

@@ -40,6 +40,8 @@ def test_what_was_read_from_files_of_any_size_may_be_of_any_size():
     assert samples(np.zeros((4, 50, 70, 1)), pictures).shape == (4, 50, 70, 1)
     assert samples(np.zeros(8000), sounds).shape == (1, 8000)
     assert samples(np.zeros((3, 8000)), sounds).shape == (3, 8000)
+    with pytest.raises(UnfitError, match="looks like channels; give one"):
+        samples(np.zeros((16000, 2)), sounds)
     with pytest.raises(UnfitError, match="of any size"):
         samples(np.zeros((50, 70)), pictures | {"numbers": {"kind": "series", "any_size": True}})
 

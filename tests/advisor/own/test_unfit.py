@@ -8,6 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 from own_models import SPEC, perceptron, program_file, saved
 
 from advisor import cli
+from advisor.own.file import read_model_file
 
 
 def _truncated(folder):
@@ -101,3 +102,12 @@ def test_models_outside_the_specs_directory_are_not_read(tmp_path, capsys, name)
     spec.write_text(SPEC.replace("[dscnn]", f"['model:{name}']"))
     assert cli.main(["search", str(spec), "--run", str(folder / "run")]) == 2
     assert "search.architectures[0]: a model must lie in the spec's directory" in capsys.readouterr().err
+
+
+def test_the_standard_s_other_name_is_no_unknown_operator(tmp_path):
+    model = perceptron()
+    for node in model.graph.node:
+        node.domain = "ai.onnx"
+    model.opset_import.append(helper.make_opsetid("ai.onnx", model.opset_import[0].version))
+    saved(model, tmp_path / "renamed.onnx")
+    assert [op.kind for op in read_model_file(tmp_path / "renamed.onnx").workload.operators]

@@ -71,7 +71,7 @@ def test_text_fits_a_terminal_and_says_what_binds(infeasible: Feasibility) -> No
     assert "\x1b" not in text
     assert text.startswith(f"doorbell (spec {infeasible.spec.id}): PROVEN INFEASIBLE")
     assert "Binds: latency" in text
-    assert "Ways out, each verified by asking again" in text
+    assert "Ways out" in text
     assert "computed" in text
 
 

@@ -130,7 +130,7 @@ def test_a_backbone_priced_by_its_export_only_climbs_by_accuracy(spec):
     unpriced = on(CHEAP, 8, 0.6)
     unpriced = replace(unpriced, metrics={SCORE: unpriced.metric(SCORE)})
     rows = [on(CHEAP, 16, 0.5, 1.0), unpriced, on(CHEAP, 24, 0.4, 2.0)]
-    assert promote(spec, rows, CHEAP, 2) == [unpriced, rows[0]]
+    assert promote(spec, rows, CHEAP, 2) == [rows[0], unpriced]
 
 
 def test_a_free_worker_takes_the_highest_promotion_or_begins_anew(spec):

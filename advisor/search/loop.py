@@ -194,7 +194,9 @@ class Search:
         """No new candidate will be begun any more."""
         if not self._ended:
             if all(p.exhausted and not p.waiting for p in self._proposals.values()):
-                self._ended = "the space: no further candidate can meet the hard limits"
+                refused = self._standing.count(skipped=True)
+                why = "no further candidate can meet the hard limits" if refused else "every candidate was tried"
+                self._ended = f"the space: {why}"
             elif self._standing.count() >= self.spec.search.trials:
                 self._ended = "trials"
         return bool(self._ended) or self._late()

@@ -247,6 +247,16 @@ def test_a_rung_that_fails_costs_its_candidates_and_not_the_run(tmp_path):
     assert [row.fidelity for row in rows if row.status == "done"] == ["short"]
 
 
+@pytest.mark.parametrize(
+    ("flash", "told"),
+    [("1 MiB", "every candidate was tried"), ("20 KiB", "no further candidate can meet the hard limits")],
+)
+def test_a_space_that_ends_says_why(tmp_path, flash, told):
+    text = SPEC.replace("60 KiB", flash).replace(f"trials: {TRIALS}", "trials: 1000, architectures: [resnet]")
+    spec = parse_spec(text.replace("[int8, fp32]", "[int8]").replace("[0, 0.5]", "[0]"))
+    assert search(tmp_path / "run", InstantPool(1), spec).facts()["ended_by"] == f"the space: {told}"
+
+
 def test_targets_share_the_budget(tmp_path):
     spec = parse_spec(SPEC.replace("[stm32h743:tflm]", "[stm32h743:tflm, stm32f746:tflm]"))
     ledger = search(tmp_path / "run", InstantPool(2), spec)

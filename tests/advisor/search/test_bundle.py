@@ -8,9 +8,10 @@ import sys
 import pytest
 
 from advisor import cli
-from advisor.bundle import check_sums, export_bundle, verify_bundle
+from advisor.bundle import export_bundle
 from advisor.front import pick
 from advisor.run import open_run
+from advisor.verify import check_sums, verify_bundle
 from specs.errors import SpecError, VerificationError
 
 

@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cheap_elastic as shared
 import cheap_variants as v
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -121,10 +122,10 @@ class Bench:
     def _on_elastic(self, candidate: Candidate, passes: int) -> v.Scored:
         key = f"{candidate.architecture}.{passes}"
         if key not in self._elastic:
-            self._elastic[key] = v.train_elastic(self.task, candidate.architecture, passes, self.balanced)
+            self._elastic[key] = shared.train_elastic(self.task, candidate.architecture, passes, self.balanced)
             seconds = self._elastic[key][1]
             (self.folder / f"elastic.{key}.json").write_text(json.dumps({"seconds": seconds}))
-        return v.elastic(self.task, candidate, self._elastic[key][0])
+        return shared.elastic(self.task, candidate, self._elastic[key][0])
 
     def elastic_seconds(self, passes: int) -> float:
         """Training the shared weights of every family, a candidate's part of it."""

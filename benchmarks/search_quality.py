@@ -17,6 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from board import BOARD
+
 from advisor.front import pick
 from advisor.pipeline import search
 from advisor.progress import Event
@@ -38,17 +40,13 @@ CASES = {
         0.917,
     ),
 }
-SPEC = """
-schema: 1
-name: {name}
-task: {{kind: {kind}, data: "{data}", metric: {metric}}}
-targets: [stm32h743:tflm]
-limits:
-  peak_ram: {{max: {ram}, counts: model}}
-  flash: {{max: {flash}, counts: model}}
+SPEC = (
+    BOARD
+    + """\
 objectives: [accuracy, latency]
 search: {{trials: 200, time: {minutes} min, quantization: [int8], seed: {seed}}}
 """
+)
 
 
 def main() -> int:

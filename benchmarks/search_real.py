@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 import optuna
+from board import BOARD
 
 from advisor.costs import cost_model
 from advisor.evaluate import Request
@@ -50,17 +51,13 @@ SETS = {
     "spoken": ("fsdd_mfcc49x10.npz", "audio-classification", "accuracy", "32 KiB", "48 KiB"),
     "motion": ("har_smartphone.npz", "timeseries-classification", "balanced-accuracy", "32 KiB", "48 KiB"),
 }
-SPEC = """
-schema: 1
-name: {name}
-task: {{kind: {kind}, data: "{data}", metric: {metric}}}
-targets: [stm32h743:tflm]
-limits:
-  peak_ram: {{max: {ram}, counts: model}}
-  flash: {{max: {flash}, counts: model}}
+SPEC = (
+    BOARD
+    + """\
 objectives: [accuracy, latency]
 search: {{trials: 1000, time: {seconds} s, quantization: [int8], seed: {seed}}}
 """
+)
 FLOOR = 0.5
 Timeline = list[tuple[float, float, float]]
 """Seconds since the start, accuracy and predicted latency in ms of feasible exported files."""

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from board import BOARD
 
 from advisor.front import pick
 from advisor.pipeline import search
@@ -54,17 +55,13 @@ CASES = {
     "motion": Case("timeseries-classification", "har_smartphone.npz", "balanced-accuracy", "16 KiB", "24 KiB", 0.94,
                    0.917, 0.924),
 }  # fmt: skip
-SPEC = """
-schema: 1
-name: {name}
-task: {{kind: {kind}, data: "{data}", metric: {metric}}}
-targets: [stm32h743:tflm]
-limits:
-  peak_ram: {{max: {ram}, counts: model}}
-  flash: {{max: {flash}, counts: model}}
+SPEC = (
+    BOARD
+    + """\
 objectives: [accuracy]
 search: {{trials: 1000, time: {minutes} min, quantization: [int8, int8-qat], seed: {seed}}}
 """
+)
 
 
 def main() -> int:

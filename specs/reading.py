@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,13 @@ def read_yaml(path: Path) -> Any:
     if len(data) > MAX_YAML_BYTES:
         raise SpecError("file too large", where=where, allowed=f"{MAX_YAML_BYTES} bytes")
     return parse_yaml(text, where)
+
+
+def without_empties(document: Any, section: str, keys: Collection[str]) -> Any:
+    """The document with the empty lists among these keys of a section left out, as if they were not written."""
+    if isinstance(document, dict) and isinstance(document.get(section), dict):
+        document[section] = {k: v for k, v in document[section].items() if v != [] or k not in keys}
+    return document
 
 
 def check_document(value: Any, where: str, depth: int = 0) -> None:

@@ -17,7 +17,7 @@ from specs.chip import Target
 from specs.contradictions import check_contradictions
 from specs.errors import SpecError
 from specs.limits import Limit, limit_dict, read_limits
-from specs.reading import EMPTY, Node, check_document, parse_yaml, read_yaml
+from specs.reading import EMPTY, Node, check_document, parse_yaml, read_yaml, without_empties
 from specs.units import SECONDS, TIME, format_quantity, parse_quantity, parse_share
 
 TaskKind = Literal["image-classification", "audio-classification", "timeseries-classification"]
@@ -35,7 +35,7 @@ MAX_PRUNING = 0.9
 TOP_KEYS = "schema name task targets baseline limits objectives pipeline risk search"
 TASK_KEYS = "kind data metric frontend"
 _DEFAULTED = ("architectures", "quantization")
-"""Lists of `search` whose absence means: whatever suits."""
+"""Lists of `search` whose absence means: whatever suits; older runs recorded them empty."""
 LEAST_TIME_S = 5.0
 """The smallest networks are trained and exported in less; nothing else is."""
 SEARCH_KEYS = "trials time measurements seed architectures pruning quantization harden distil"
@@ -63,8 +63,9 @@ class SearchSpec:
     pruning: tuple[float, ...] = (0.0, 0.25, 0.5)
     quantization: tuple[str, ...] = ()
     harden: bool = False
-    distil: bool = False
     """Train against the corruptions of `limits.robust_accuracy`."""
+    distil: bool = False
+    """Let the best network trained so far teach the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,22 +150,14 @@ def load_spec(path: Path) -> Spec:
     """
     document = read_yaml(path)
     if (path.parent / "ledger.db").is_file():
-        document = _without_empties(document)
+        document = without_empties(document, "search", _DEFAULTED)
     return _spec(document, f"{path}: ", path.parent)
 
 
 def parse_spec(text: str, *, where: str = "spec", folder: Path = Path("."), recorded: bool = False) -> Spec:
     """The spec in YAML `text`; `where` names it in errors, `recorded`: it is a run's."""
     document = parse_yaml(text, where)
-    return _spec(_without_empties(document) if recorded else document, f"{where}: ", folder)
-
-
-def _without_empties(document: Any) -> Any:
-    """A run's spec may hold empty lists for what it leaves to the defaults, as `Spec.to_yaml` used to write them."""
-    if isinstance(document, dict) and isinstance(document.get("search"), dict):
-        search = document["search"]
-        document["search"] = {key: v for key, v in search.items() if v != [] or key not in _DEFAULTED}
-    return document
+    return _spec(without_empties(document, "search", _DEFAULTED) if recorded else document, f"{where}: ", folder)
 
 
 def from_dict(document: dict[str, Any], *, where: str = "spec", folder: Path = Path(".")) -> Spec:

@@ -16,7 +16,16 @@ from torch import nn
 
 from advisor.build.augment import augment
 from advisor.build.plans import TrainPlan
-from advisor.build.train import AUGMENTED_AT_ONCE, Data, Rate, TrainingFailedError, _class_weights, _groups, tensors
+from advisor.build.train import (
+    AUGMENTED_AT_ONCE,
+    Data,
+    Rate,
+    TrainingFailedError,
+    class_weights,
+    decay_groups,
+    placed,
+    tensors,
+)
 from cost_models.estimate import Estimate
 from specs.spec import TaskKind
 
@@ -33,19 +42,9 @@ def train_briefly(
     Raises:
         TrainingFailedError: the loss became non-finite, or memory ran out.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     started = time.monotonic()
-    try:
-        ready = module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    with placed(module) as (ready, device):
         _steps(ready, data, plan, kind, progress, device)
-    except (torch.cuda.OutOfMemoryError, MemoryError) as error:
-        raise TrainingFailedError("out of memory while training") from error
-    except RuntimeError as error:
-        if "memory" not in str(error):
-            raise
-        raise TrainingFailedError("out of memory while training") from error
-    finally:
-        module.to("cpu").eval()
     return time.monotonic() - started
 
 
@@ -58,8 +57,8 @@ def _steps(
     torch.manual_seed(plan.seed)
     batch = min(plan.batch, max(4, len(y) // 8))
     rate = Rate(plan.learning_rate, min(plan.passes, plan.max_epochs * len(y)) // batch)
-    optimizer = torch.optim.AdamW(_groups(module, plan.weight_decay), lr=plan.learning_rate, fused=True)
-    loss_of = nn.CrossEntropyLoss(_class_weights(y, plan), label_smoothing=plan.label_smoothing)
+    optimizer = torch.optim.AdamW(decay_groups(module, plan.weight_decay), lr=plan.learning_rate, fused=True)
+    loss_of = nn.CrossEntropyLoss(class_weights(y, plan), label_smoothing=plan.label_smoothing)
     module.train()
     step, chunk = 0, max(1, AUGMENTED_AT_ONCE // batch)
     left = torch.empty(0, dtype=torch.int64)

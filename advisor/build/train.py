@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,11 +54,21 @@ def train(
     Raises:
         TrainingFailedError: loss became non-finite, or memory ran out.
     """
+    with placed(module) as (ready, device):
+        return _train(ready, train_data, val_data, plan, kind, score, progress, device, teacher_logits, copies)
+
+
+@contextmanager
+def placed(module: nn.Module) -> Iterator[tuple[nn.Module, torch.device]]:
+    """The module where it trains fastest, and that device; afterwards it is on the CPU, in evaluation mode.
+
+    Raises:
+        TrainingFailedError: memory ran out inside.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         # channels last halves the time of small convolutions on CPUs
-        ready = module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return _train(ready, train_data, val_data, plan, kind, score, progress, device, teacher_logits, copies)
+        yield module.to(device, memory_format=torch.channels_last), device  # type: ignore[call-overload]
     except (torch.cuda.OutOfMemoryError, MemoryError) as error:
         raise TrainingFailedError("out of memory while training") from error
     except RuntimeError as error:
@@ -80,9 +91,9 @@ def _train(
     torch.manual_seed(plan.seed)
     epochs, batch = plan.epochs(len(y)), min(plan.batch, max(4, len(y) // 8))
     chunk = batch * max(1, AUGMENTED_AT_ONCE // batch)
-    optimizer = torch.optim.AdamW(_groups(module, plan.weight_decay), lr=plan.learning_rate, fused=True)
+    optimizer = torch.optim.AdamW(decay_groups(module, plan.weight_decay), lr=plan.learning_rate, fused=True)
     rate = Rate(plan.learning_rate, epochs * math.ceil(len(y) / batch))
-    loss_of = nn.CrossEntropyLoss(_class_weights(y, plan), label_smoothing=plan.label_smoothing)
+    loss_of = nn.CrossEntropyLoss(class_weights(y, plan), label_smoothing=plan.label_smoothing)
     epoch = step = 0
     averaged: dict[str, Tensor] = {}
     while step < rate.end:
@@ -168,14 +179,14 @@ def _nchw(x: NDArray[np.float32]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(x)).permute(0, 3, 1, 2)  # keeps the channels-last memory
 
 
-def _groups(module: nn.Module, decay: float) -> list[dict[str, object]]:
+def decay_groups(module: nn.Module, decay: float) -> list[dict[str, object]]:
     """Weight decay for kernels only: shrinking normalisation or biases costs small networks accuracy."""
     kernels = [p for p in module.parameters() if p.ndim > 1]
     others = [p for p in module.parameters() if p.ndim <= 1]
     return [{"params": kernels, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
 
 
-def _class_weights(y: Tensor, plan: TrainPlan) -> Tensor | None:
+def class_weights(y: Tensor, plan: TrainPlan) -> Tensor | None:
     if not plan.balanced:
         return None
     counts = torch.bincount(y).float().clamp(min=1)

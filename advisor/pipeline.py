@@ -118,8 +118,8 @@ def _finish(run: Run, loop: Search, task: Task, listen: Listener) -> None:
     """Measure the named picks by the full protocol; score the front's members, and the most accurate of every
     quantization, on the test split, once each.
 
-    A better measurement can change the front, so this goes round until nothing is left to do. Where the spec asks for
-    no measurement none is made.
+    A better measurement can change the front, so this goes round until nothing is left to do, and who joins the front
+    is measured, named or not. Where the spec asks for no measurement none is made.
     """
     from advisor.evaluate import score_split
 
@@ -136,6 +136,7 @@ def _finish(run: Run, loop: Search, task: Task, listen: Listener) -> None:
             listen(Event("measure", f"{evaluation.id} by the full protocol"))
             marked = replace(evaluation, details={**evaluation.details, "full_protocol": True})
             loop.measure(marked, _target(run.spec, evaluation), FINAL_PLAN)
+        loop.measure_fronts()
     found = run.front()
     tested_now: list[Evaluation] = []
     reported = [row.evaluation for row in (*found.members, *found.fallback)]

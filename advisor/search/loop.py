@@ -87,7 +87,7 @@ class Search:
         self._attach()
         self._climb()
         self._answer()
-        self._measure_fronts()
+        self.measure_fronts()
         self.ledger.set_fact("ended_by", self._ended or "time")
         self._say("done", lasting=False)
 
@@ -118,13 +118,6 @@ class Search:
         pricer = self._pricers[name] = self._proposals[name].pricer = self._devices[name].pricer_now
         self._standing = Standing(self.studies, self.ledger)
         self.studies[name].recalibrated(pricer)
-
-    def _measure_fronts(self) -> None:
-        """Every member of the front of a target with a device is measured."""
-        for name, device in self._devices.items():
-            with self.pool.quiet():
-                if device.finish():
-                    self._corrected(name)
 
     def _climb(self) -> None:
         for outcome in self.pool.serve(self._next, self._notice):
@@ -256,6 +249,13 @@ class Search:
             artifact_sha256=result.artifact.sha256,
             details={**result.details, "layout": result.artifact.layout, "arena_bytes": result.arena_bytes},
         )
+
+    def measure_fronts(self) -> None:
+        """Every member of the front of a target with a device is measured."""
+        for name, device in self._devices.items():
+            with self.pool.quiet():
+                if device.finish():
+                    self._corrected(name)
 
     def measure(self, evaluation: Evaluation, target: Target, plan: MeasurePlan) -> Evaluation:
         """Measure on the target's device, record the samples and the evaluation they change."""

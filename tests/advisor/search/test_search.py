@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 from advisor_samples import DIGITS, candidate
@@ -44,6 +45,31 @@ def test_where_no_measurement_is_asked_for_none_is_made(tmp_path):
     assert done.run.ledger.measurements() == []
     assert {row.evaluation.metrics["latency_ms"].source for row in done.front.ranked} <= {"assumed", "predicted"}
     assert all(row.evaluation.details["test_accuracy"]["n"] == 359 for row in done.front.members)
+
+
+def test_who_joins_the_front_by_the_last_measurements_is_measured_too(finished, tmp_path, monkeypatch):
+    monkeypatch.setattr("advisor.pipeline._NAMED", ("accuracy",))  # whoever joins four candidates' front has a name
+    shutil.copytree(finished.run.folder, tmp_path / "run")
+    run = open_run(tmp_path / "run")
+    leader = max((row.evaluation for row in finished.front.members), key=lambda e: e.metric("accuracy").value)
+    other = next(e for e in run.evaluations() if e.artifact and e.id != leader.id)
+    # the leader was measured as too quick, so nobody looked at the other until the full protocol corrects that
+    too_quick = replace(leader.metric("latency_ms"), value=1e-6, low=1e-6, high=1e-6)
+    run.ledger.add(_without(leader, "full_protocol", latency_ms=too_quick))
+    hidden = replace(leader.metric("accuracy"), value=leader.metric("accuracy").value - 1e-9)
+    quick = replace(other.metric("latency_ms"), value=1e-5, low=1e-5, high=1e-5, source="predicted")
+    run.ledger.add(_without(other, "measured", "full_protocol", accuracy=hidden, latency_ms=quick))
+    assert other.id not in {row.evaluation.id for row in run.front().members}
+    again = resume(run.folder, silent)
+    joined = {row.evaluation.id: row.evaluation for row in again.front.members}
+    assert all(e.metric("latency_ms").source == "measured" for e in joined.values())
+    measured = next(e for e in again.run.evaluations() if e.id == other.id)
+    assert measured.metric("latency_ms").source == "measured"
+
+
+def _without(evaluation, *facts, **metrics):
+    details = {name: fact for name, fact in evaluation.details.items() if name not in facts}
+    return replace(evaluation, details=details, metrics={**evaluation.metrics, **metrics})
 
 
 def test_resuming_a_finished_run_repeats_nothing(finished):

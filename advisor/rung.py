@@ -18,6 +18,7 @@ from advisor.evaluation import Evaluation, Fidelity
 from advisor.network.weights import Array, load_weights, save_weights
 from advisor.space.search_space import deployed_network, is_opaque
 from advisor.tasks.base import Task
+from advisor.untrained import evaluate_untrained
 from cost_models.estimate import Estimate
 from specs.spec import OWN_MODEL
 
@@ -43,8 +44,10 @@ def trained_network(candidate: Candidate) -> str:
 
 
 def evaluate_rung(request: Request, task: Task, progress: Progress) -> Ranking | list[Result]:
-    """What a worker does with a request: a brief training (`fidelity` cheap), a training alone (no runtimes), or
-    training, export and judgement of the exported files."""
+    """What a worker does with a request: a brief training (`fidelity` cheap), an export without any (none), a training
+    alone (no runtimes), or training, export and judgement of the exported files."""
+    if request.fidelity == "none":
+        return evaluate_untrained(request, task, progress)
     if request.fidelity == "cheap":
         return evaluate_cheap(request, task, progress)
     return evaluate_exported(request, task, progress) if request.runtimes else evaluate_trained(request, task, progress)

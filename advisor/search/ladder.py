@@ -49,6 +49,8 @@ LADDER = (COSTS, CHEAP, TRAINED, ARTIFACT, DEVICE)
 training costs 12 to 20 times a brief one, an export and a measurement seconds: what was trained is exported too."""
 SHORT = Rung("short", "short", keep=0.25, most=1 / 3)
 """In place of the brief training: a short one that is exported at once."""
+UNTRAINED = Rung("untrained", "none", keep=0.0)
+"""Beside the ladder: exported as it is, to be measured alone."""
 FEW = 8
 """Trials below which nothing is halved: they are trained shortly and exported, so that each is an answer."""
 

@@ -9,49 +9,36 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from advisor.build.compress import allowed_drop
-from advisor.candidate import Candidate
 from advisor.devices.address import open_device
-from advisor.evaluate import Request, Result
+from advisor.evaluate import Request
 from advisor.evaluation import Evaluation
 from advisor.ledger import Ledger
 from advisor.measure.protocol import MeasurePlan
 from advisor.progress import Event, Listener
-from advisor.rung import SCORE, ranked
-from advisor.score import Metrics, feasible, margins
+from advisor.score import feasible, margins
 from advisor.search.costing import Pricer
-from advisor.search.ladder import CHEAP, SHORT, TRAINED, Rung, ladder_for, on_rung, ranking
-from advisor.search.profit import headroom
+from advisor.search.jobs import Job, described, judged, request_of
+from advisor.search.ladder import CHEAP, SHORT, TRAINED, UNTRAINED, ladder_for, on_rung, ranking
 from advisor.search.promotions import AT_LEAST, Promotion, brief, due
-from advisor.search.proposals import Priced, Proposals
+from advisor.search.proposals import Proposals
 from advisor.search.recalibrate import Recalibrator
-from advisor.search.standing import Standing, rung_s
+from advisor.search.standing import Standing
 from advisor.search.study import TargetStudy
 from advisor.search.telling import due as measurements_due
-from advisor.search.workers import Outcome, WorkerPool
+from advisor.search.workers import WorkerPool
 from specs.chip import Target
 from specs.spec import Spec
 
 BATCH = 4
 """Candidates asked of a study at once."""
+MEASURING_SHARE = 0.15
+"""Share of the time so far beyond which no round of measurements is begun: workers stand still meanwhile."""
 EXPLORE_SHARE = 0.75
-"""Share of the time in which new candidates are begun; the rest belongs to full trainings of the best."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a worker is at: a new candidate, as `priced`, or a promotion."""
-
-    candidate: Candidate
-    target: Target
-    rung: Rung
-    trial: int | None
-    costs: Metrics
-    priced: Priced | None = None
+"""Share of the time in which new candidates are begun; the rest belongs first to full trainings of the best."""
 
 
 @dataclass
@@ -109,6 +96,8 @@ class Search:
         device = self._devices.get(name)
         if device is None or not measurements_due(device.budget, device.taken, self._share()):
             return
+        if device.spent_s > MEASURING_SHARE * self._elapsed():
+            return
         with self.pool.quiet():
             calibration = device.step(self._share())
         if calibration is not None:
@@ -122,22 +111,40 @@ class Search:
     def _climb(self) -> None:
         for outcome in self.pool.serve(self._next, self._notice):
             job = self._jobs.pop(id(outcome.request))
-            evaluation = self._judged(outcome, job)
-            self._record(evaluation)
+            if job.measured:
+                made = outcome.results[0].artifact if outcome.results else None
+                self._devices[job.target.id].take(job.measured, made)
+            else:
+                self._take(judged(outcome, job, self.folder, self._pricers[job.target.id]), job)
             self.ledger.set_fact("elapsed_s", f"{self._elapsed():.1f}")
-            self._say(_describe(evaluation), lasting=True)
-            if job.priced:
-                self._proposals[job.target.id].tell(job.priced, evaluation)
-                if not job.costs:
-                    self.studies[job.target.id].exported(job.candidate, evaluation.metrics)
             self._calibrate(job.target.id)
+
+    def _take(self, evaluation: Evaluation, job: Job) -> None:
+        self._record(evaluation)
+        self._say(described(evaluation), lasting=True)
+        if job.priced:
+            self._proposals[job.target.id].tell(job.priced, evaluation)
+            if not job.costs:
+                self.studies[job.target.id].exported(job.candidate, evaluation.metrics)
 
     def _next(self, busy: Collection[str]) -> Request | None:
         """The next request for a free worker: promotions go first, and the target that was tried least."""
         turns = sorted(self.studies, key=lambda name: self._standing.count(name) + self._proposals[name].open)
-        jobs = (find(name, busy) for find in (self._promotion, self._new, self._brief) for name in turns)
+        finds = (self._untrained, self._promotion, self._new, self._brief, self._further)
+        jobs = (find(name, busy) for find in finds for name in turns)
         job = next((job for job in jobs if job), None)
         return None if job is None else self._request(job)
+
+    def _untrained(self, name: str, busy: Collection[str]) -> Job | None:
+        """What the device measures next and has no file yet; seconds of work, on which the target's figures wait."""
+        device = self._devices.get(name)
+        if device is None or self._left_s() <= 0:
+            return None
+        begun = {job.measured.id for job in self._jobs.values() if job.measured and job.target.id == name}
+        for row in device.lacking():
+            if row.id not in begun:
+                return Job(row.candidate, self._target(name), UNTRAINED, row.trial, {}, measured=row)
+        return None
 
     def _promotion(self, name: str, busy: Collection[str]) -> Job | None:
         """The highest promotion that is due on a target and can end in time."""
@@ -163,9 +170,18 @@ class Search:
         return self.spec.search.time_s - self._elapsed()
 
     def _new(self, name: str, busy: Collection[str]) -> Job | None:
-        """A new candidate for a target, while the budget lasts."""
+        """A new candidate for a target, while time for promotions remains."""
+        return None if self._late() else self._proposed(name, busy)
+
+    def _further(self, name: str, busy: Collection[str]) -> Job | None:
+        """A new candidate although it is late: nothing else is left to do, and there is time to train it in full."""
+        return self._proposed(name, busy) if self._standing.climb_s(name) < self._left_s() else None
+
+    def _proposed(self, name: str, busy: Collection[str]) -> Job | None:
+        """The next of a target's proposals; None: the trials or the space are used up, or each waits for a network
+        that is in training."""
         proposals = self._proposals[name]
-        while not self._late():
+        while True:
             taken = proposals.take(busy)
             if taken:
                 # what only its export prices is exported at once
@@ -174,11 +190,10 @@ class Search:
             left = self.spec.search.trials - self._standing.count() - sum(p.open for p in self._proposals.values())
             # what waits has its network in training elsewhere: others are asked for meanwhile
             if proposals.waiting > len(busy) or proposals.exhausted or left <= 0:
-                break
+                return None
             # what is left is shared: no target goes without because another came first
             sharing = sum(not p.exhausted for p in self._proposals.values())
             proposals.exhausted = not proposals.ask(min(BATCH, -(-left // sharing)))
-        return None
 
     def _late(self) -> bool:
         return self._elapsed() >= EXPLORE_SHARE * self.spec.search.time_s
@@ -206,49 +221,15 @@ class Search:
     def _alone(self, job: Job) -> None:
         waiting = [self._request(job)]
         for outcome in self.pool.serve(lambda _: waiting.pop() if waiting else None, self._notice):
-            self._record(self._judged(outcome, self._jobs.pop(id(outcome.request))))
+            job = self._jobs.pop(id(outcome.request))
+            self._record(judged(outcome, job, self.folder, self._pricers[job.target.id]))
 
     def _request(self, job: Job) -> Request:
-        search, robust = self.spec.search, self.spec.limit("robust_accuracy")
-        request = Request(
-            job.candidate, () if job.rung is TRAINED else (job.target.runtime.id,), job.rung.fidelity,
-            self.folder / "artifacts", search.seed, self.spec.task.metric != "accuracy",
-            robust.under if robust else (), search.harden, allowed_drop(self.spec), self._headroom(job),
-            teacher=self._standing.teacher(job.candidate) if search.distil and job.rung is TRAINED else None,
-        )  # fmt: skip
+        taught = self.spec.search.distil and job.rung is TRAINED
+        teacher = self._standing.teacher(job.candidate) if taught else None
+        request = request_of(job, self.spec, self.folder, self._pricers[job.target.id], teacher)
         self._jobs[id(request)] = job
         return request
-
-    def _headroom(self, job: Job) -> tuple[float, float] | None:
-        """Bytes that mixed precision may take beyond int8; None where it is not asked for."""
-        if job.candidate.quantization != "mixed":
-            return None
-        int8 = self._pricers[job.target.id].before_training(replace(job.candidate, quantization="int8"), job.target)
-        return None if int8 is None else headroom(self.spec, int8)
-
-    def _judged(self, outcome: Outcome, job: Job) -> Evaluation:
-        candidate, target, fidelity = job.candidate, job.target, job.rung.fidelity
-        if outcome.ranking:
-            found = ranked(outcome.ranking, candidate, target.id, job.costs, job.trial)
-        elif outcome.error or not outcome.results:
-            found = Evaluation(candidate, target.id, fidelity, "failed", {}, outcome.error or "no result", job.trial)
-        else:
-            found = self._exported(outcome.results[0], job)
-        if job.priced is None:
-            return found
-        return replace(found, details={**found.details, "rung_s": {"costs": job.priced.seconds, **rung_s(found)}})
-
-    def _exported(self, result: Result, job: Job) -> Evaluation:
-        found = Evaluation(job.candidate, job.target.id, job.rung.fidelity, "done", {}, trial=job.trial)
-        if result.artifact is None:
-            return replace(found, status="failed", reason=result.error, details=result.details)
-        return replace(
-            found,
-            metrics=self._pricers[job.target.id].after_export(result, job.target),
-            artifact=str(result.artifact.path.relative_to(self.folder)),
-            artifact_sha256=result.artifact.sha256,
-            details={**result.details, "layout": result.artifact.layout, "arena_bytes": result.arena_bytes},
-        )
 
     def measure_fronts(self) -> None:
         """Every member of the front of a target with a device is measured."""
@@ -288,12 +269,3 @@ class Search:
         good = sum(feasible(margins(self.spec, row.metrics)) is True for row in done)
         state = text if lasting else f"{tried} tried, {len(done)} exported, {skipped} skipped, {good} feasible · {text}"
         self.listen(Event("search", state, self._share(), lasting))
-
-
-def _describe(evaluation: Evaluation) -> str:
-    if evaluation.status == "failed":
-        return f"{evaluation.id}  failed: {evaluation.reason[:80]}"
-    if evaluation.status == "ranked":
-        return f"{evaluation.id}  ranked {evaluation.metric(SCORE).value or 0.0:.3f}  {evaluation.candidate.describe()}"
-    accuracy = evaluation.metric("accuracy").value or 0.0
-    return f"{evaluation.id}  {accuracy * 100:5.1f} %  {evaluation.candidate.describe()}"

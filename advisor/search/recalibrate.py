@@ -6,13 +6,13 @@ The correction rests on the ledger's measurements alone: a resumed run has the o
 from __future__ import annotations
 
 import math
+import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from advisor.devices.base import Device
 from advisor.devices.lease import leased
@@ -26,26 +26,21 @@ from advisor.rows import CALIBRATED
 from advisor.score import Metrics, complete
 from advisor.search.artifacts import artifact_of
 from advisor.search.costing import Pricer, measurement_row, with_measurement
-from advisor.search.evidence import Evidence, quick_of
+from advisor.search.evidence import Evidence
+from advisor.search.ladder import CHEAP, on_rung, ranking
+from advisor.search.repeats import quickest
 from advisor.search.telling import ROUND, Known, due, most_telling
-from advisor.space.search_space import workload_of
+from advisor.search.workloads import Workloads
+from advisor.untrained import can_be_untrained
 from cost_models.corrected import CorrectedModel, latencies
 from cost_models.energy import energy_of
 from cost_models.estimate import Costs, Estimate
 from cost_models.measurement import Fingerprint, Measurement
-from cost_models.read import read_workload
 from cost_models.workload import Workload, signal_processing
 from specs.chip import Target
-from specs.errors import AdvisorError
 
 LEAST = 3
 """Measured members of the front below which errors are told of all that was measured."""
-REPEATS = 3
-"""Times a measurement is repeated that other work on the machine disturbed."""
-DISTURBED = 1.04
-"""The quick tenth of the device's own reference over its usual: beyond it, something else ran all the while."""
-UNEVEN = 1.15
-"""A measurement's median over its quick tenth: beyond it, something else ran half of the while (1.02 is usual)."""
 MAX_ROUNDS = 8
 """Rounds at the end: every one can bring other candidates onto the front."""
 
@@ -67,13 +62,18 @@ class Recalibrator:
     budget: int
     listen: Listener = silent
     record: Callable[[Evaluation], None] | None = None
+    spent_s: float = field(default=0.0, init=False)
+    """Seconds of measuring so far."""
     _evidence: Evidence = field(init=False)
-    _workloads: dict[tuple[str, str], Workload | None] = field(default_factory=dict)
+    _workloads: Workloads = field(init=False)
     _model: CorrectedModel = field(init=False)
     _taken: int = 0
+    _chosen: list[str] = field(default_factory=list)
+    _untrained: dict[str, Artifact | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._evidence = Evidence(self.target)
+        self._workloads = Workloads(self.pricer.spec, self.pricer.classes, self.target.runtime.id, self.folder)
         known = {row.id: row for row in self._evaluations()}
         for candidate, target, data in self.ledger.measurements():
             if target == self.target.id:
@@ -93,15 +93,28 @@ class Recalibrator:
 
     def step(self, progress: float, plan: MeasurePlan = QUICK) -> Calibration | None:
         """What is due at the share `progress` (0…1) of the search: measure, correct, re-score. None where nothing was:
-        it is too early, or too few candidates were exported since."""
+        it is too early, too few candidates were tried since, or files of some are `lacking`."""
         count = due(self.budget, self._taken, progress)
         if not count:
             return None
-        rows = {row.id: row for row in self._evaluations() if row.status == "done" and row.artifact}
-        names = most_telling(self._known(rows.values()), count, self.target)
-        if len(names) < min(count, ROUND) and progress < 1:
+        if not self._chosen:
+            names = most_telling(self._known(self._measurable()), count, self.target)
+            self._chosen = names if len(names) >= min(count, ROUND) or progress >= 1 else []
+        if not self._chosen or self.lacking():
             return None
-        return self._round([rows[name] for name in names], plan)
+        names, self._chosen = self._chosen, []
+        rows = {row.id: row for row in self._evaluations()}
+        return self._round([rows[name] for name in names if rows[name].artifact or self._untrained[name]], plan)
+
+    def lacking(self) -> list[Evaluation]:
+        """What the next round measures and has no file yet: weights change no latency, so that an untrained one, once
+        `take`n, will do."""
+        waiting = {name for name in self._chosen if name not in self._untrained}
+        return [row for row in self._evaluations() if row.id in waiting and not row.artifact] if waiting else []
+
+    def take(self, evaluation: Evaluation, artifact: Artifact | None) -> None:
+        """The untrained file of what was lacking; None: there can be none, and it is not asked for again."""
+        self._untrained[evaluation.id] = artifact
 
     def finish(self, plan: MeasurePlan = QUICK, stop: Callable[[], bool] = lambda: False) -> list[Calibration]:
         """Measure every member of the front that was not measured, until none is left, whatever the budget.
@@ -123,24 +136,16 @@ class Recalibrator:
         Raises:
             SpecError: the ledger names a file outside the run.
         """
-        self.listen(Event("measure", f"{evaluation.id} on {self.target.id}"))
-        started = time.monotonic()
-        found = self._measured(artifact_of(evaluation, self.folder, self.target), plan)
-        self._taken += 1
-        row = measurement_row(found)
-        self.ledger.add_measurement(evaluation.id, self.target.id, row)
-        spent = {**evaluation.details.get("rung_s", {}), "device": time.monotonic() - started}
+        found, row, spent = self._timed(evaluation, artifact_of(evaluation, self.folder, self.target), plan)
         details = {**evaluation.details, "measured": found.protocol, "noisy": found.noisy, "rung_s": spent}
         details.pop("measurement_error", None)
         metrics = with_measurement(self.pricer.spec, self.target, dict(evaluation.metrics), found)
-        self._keep(evaluation, row)
+        self.ledger.add_measurement(evaluation.id, self.target.id, row)
         if "latency_p50_ms" in metrics and not found.error:
             metrics = self._with_energy(metrics)
         else:
             details["measurement_error"] = found.error or "no samples"
-        changed = replace(evaluation, metrics=metrics, details=details)
-        (self.record or self.ledger.add)(changed)
-        return changed
+        return self._recorded(replace(evaluation, metrics=metrics, details=details))
 
     def errors(self, names: Iterable[str]) -> tuple[float, float] | None:
         """As `Evidence.errors`, of measured candidates of the target."""
@@ -158,7 +163,10 @@ class Recalibrator:
         for row in rows:
             if stop():
                 break
-            measured.append(self.measure(row, plan).id)
+            if row.artifact:
+                measured.append(self.measure(row, plan).id)
+            else:
+                measured.append(self._sampled(row, plan).id)
         if not measured:
             return None
         self._model = self._fitted()
@@ -173,41 +181,59 @@ class Recalibrator:
             self.listen(Event("calibrate", f"{self.target.id}: {words}", lasting=True))
         return made
 
-    def _measured(self, artifact: Artifact, plan: MeasurePlan) -> Measurement:
-        """The quickest of a few measurements: one that other work disturbed is repeated."""
-        best: Measurement | None = None
-        for _ in range(1 + REPEATS):
-            with leased(self.folder, self.target.id):
-                found = self.device.run(artifact, plan)
-            if found.error or not found.wall_ms:
-                return best or found
-            if best is None or np.median(found.wall_ms) < np.median(best.wall_ms):
-                best = found
-            if not found.reference_ms or not self._disturbed(best):
-                break
-        assert best is not None  # noqa: S101 - the loop ran
-        return best
+    def _sampled(self, evaluation: Evaluation, plan: MeasurePlan) -> Evaluation:
+        """Measure a candidate's untrained file, which is not kept: evidence, and no figure of the candidate's own."""
+        artifact, self._untrained[evaluation.id] = self._untrained[evaluation.id], None
+        assert artifact is not None  # noqa: S101 - those that cannot be exported are not measured
+        _, row, spent = self._timed(evaluation, artifact, plan)
+        self.ledger.add_measurement(evaluation.id, self.target.id, {**row, "untrained": True})
+        shutil.rmtree(artifact.path.parent, ignore_errors=True)
+        return self._recorded(replace(evaluation, details={**evaluation.details, "rung_s": spent}))
 
-    def _disturbed(self, found: Measurement) -> bool:
-        """Told by the device's reference, and by how far the median lies from the quick tenth."""
-        usual = self._evidence.usual_reference_ms()
-        slow = math.isfinite(usual) and quick_of(found.reference_ms) > DISTURBED * usual
-        return slow or float(np.median(found.wall_ms)) > UNEVEN * quick_of(found.wall_ms)
+    def _timed(
+        self, evaluation: Evaluation, artifact: Artifact, plan: MeasurePlan
+    ) -> tuple[Measurement, dict[str, Any], dict[str, float]]:
+        """A measurement, which is evidence at once, as the ledger keeps it; and the seconds behind the evaluation."""
+        self.listen(Event("measure", f"{evaluation.id} on {self.target.id}"))
+        started = time.monotonic()
+        found = quickest(partial(self._run, artifact, plan), self._evidence.usual_reference_ms())
+        row = measurement_row(found)
+        self._taken += 1
+        self._keep(evaluation, row)
+        seconds = time.monotonic() - started
+        self.spent_s += seconds
+        return found, row, {**evaluation.details.get("rung_s", {}), "device": seconds}
+
+    def _recorded(self, evaluation: Evaluation) -> Evaluation:
+        (self.record or self.ledger.add)(evaluation)
+        return evaluation
+
+    def _run(self, artifact: Artifact, plan: MeasurePlan) -> Measurement:
+        with leased(self.folder, self.target.id):
+            return self.device.run(artifact, plan)
 
     def _fitted(self) -> CorrectedModel:
         residual = self._evidence.residual()
         return CorrectedModel(self.pricer.model, {self.target.id: residual} if residual else {})
 
-    def _known(self, rows: Iterable[Evaluation]) -> list[Known]:
-        members = {row.id for row in self._front()}
+    def _measurable(self) -> list[Evaluation]:
+        """Evaluations that have a file, or could without training."""
+        rows = self._evaluations()
+        exported = [row for row in rows if row.status == "done" and row.artifact]
+        brief = [row for row in rows if row.status == "ranked" and can_be_untrained(row.candidate)]
+        return exported + [row for row in brief if self._untrained.get(row.id, True)]
+
+    def _known(self, rows: Sequence[Evaluation]) -> list[Known]:
+        """As measurements are chosen from them; what leads among the briefly trained counts as the front it may be."""
+        brief = ranking(self.pricer.spec, on_rung(rows, CHEAP), CHEAP)
+        members = {row.id for row in (*self._front(), *brief[: int(len(brief) * CHEAP.most)])}
         found = []
         for row, workload, costs in self._priced(rows):
             latency = costs.metrics["latency_ms"]
             if latency.value and latency.low and latency.high:
                 width = math.log(latency.high / latency.low) / 2
-                found.append(
-                    Known(row.id, workload, latency.value, width, row.id in members, "measured" in row.details)
-                )
+                measured = "measured" in row.details or row.id in self._evidence.samples
+                found.append(Known(row.id, workload, latency.value, width, row.id in members, measured))
         return found
 
     def _rescored(self) -> dict[str, Metrics]:
@@ -228,10 +254,8 @@ class Recalibrator:
 
     def _priced(self, rows: Iterable[Evaluation]) -> list[tuple[Evaluation, Workload, Costs]]:
         """Those whose workload is known, with what the corrected model says of them."""
-        pairs = [(row, self._workload(row)) for row in rows]
-        some = [(row, workload) for row, workload in pairs if workload is not None]
-        costs = self._model.predict([workload for _, workload in some], self.target)
-        return [(row, workload, cost) for (row, workload), cost in zip(some, costs, strict=True)]
+        some, workloads = self._workloads.known(rows)
+        return list(zip(some, workloads, self._model.predict(workloads, self.target), strict=True))
 
     def _again(self, metrics: Mapping[str, Estimate], costs: Costs) -> Metrics:
         if "latency_p50_ms" in metrics:
@@ -244,23 +268,8 @@ class Recalibrator:
         energy = energy_of(metrics["latency_p50_ms"], self.target.chip, self.target.runtime.id)
         return complete(self.pricer.spec, self.target, {**metrics, "energy_mj": energy})
 
-    def _workload(self, row: Evaluation) -> Workload | None:
-        """Of the exported file, or as the converter will write it; None where neither tells."""
-        key = row.id, row.artifact
-        if key not in self._workloads:
-            self._workloads[key] = self._read(row)
-        return self._workloads[key]
-
-    def _read(self, row: Evaluation) -> Workload | None:
-        try:
-            if row.artifact:
-                return read_workload(self.folder / row.artifact)
-            return workload_of(row.candidate, self.pricer.classes, self.target.runtime.id, self.pricer.spec.folder)
-        except (AdvisorError, OSError):
-            return None  # a file that is gone or damaged: its figures stay as they were
-
     def _keep(self, row: Evaluation, measured: Mapping[str, Any]) -> None:
-        workload = self._workload(row)
+        workload = self._workloads.of(row)
         if workload is not None:
             base_ms = float(latencies(self.pricer.model.predict([workload], self.target))[0])
             self._evidence.add(row.id, workload, base_ms, measured)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import replace
 from statistics import median
@@ -13,12 +14,14 @@ from advisor.front import non_dominated, usable_objectives, values
 from advisor.ledger import Ledger
 from advisor.rows import CALIBRATED
 from advisor.rung import SCORE
-from advisor.search.ladder import CHEAP, TRAINED, rung_of
+from advisor.search.ladder import CHEAP, SHORT, TRAINED, rung_of
 from advisor.space.search_space import is_opaque
 from specs.spec import Spec
 
 SLOWER = 1.4
 """A full training's sample takes longer than a brief one's, whose batches are larger, until the run tells."""
+LATEST = 15
+"""Candidates that tell what the next will take."""
 
 
 class Standing:
@@ -88,6 +91,12 @@ class Standing:
             shown = [seconds(other) / first[other.id] for other in trained if seconds(other) and first.get(other.id)]
         planned = PLANS[fidelity].passes / PLANS[row.fidelity].passes * SLOWER
         return (median(shown) if len(shown) > 2 else planned) * seconds(row)
+
+    def climb_s(self, target: str) -> float:
+        """Seconds that a new candidate of a target is expected to take, its full training included: what the latest
+        would; without end where none was trained."""
+        begun = [row for row in self.history[target] if rung_of(row) in (CHEAP.name, SHORT.name)][-LATEST:]
+        return median(seconds(row) + self.training_s(row, "full") for row in begun) if begun else math.inf
 
 
 def seconds(evaluation: Evaluation) -> float:

@@ -10,7 +10,9 @@ from advisor.evaluate import Request
 from advisor.rung import SCORE, Ranking, evaluate_cheap, evaluate_exported, evaluate_rung, evaluate_trained, ranked
 from advisor.space.search_space import make_candidate
 from advisor.tasks.load import open_task
+from advisor.untrained import can_be_untrained
 from cost_models.estimate import Estimate
+from cost_models.read import read_workload
 from specs.spec import parse_spec
 
 
@@ -75,3 +77,25 @@ def test_a_request_says_which_rung_it_is_for(task, brief, tmp_path):
     assert isinstance(trained, Ranking)
     assert (cheap.fidelity, trained.fidelity) == ("cheap", "full")
     assert exported[0].artifact.path.is_file()
+
+
+@pytest.mark.parametrize("quantization", ["fp32", "int8"])
+def test_a_file_can_be_made_without_any_training(task, brief, tmp_path, quantization):
+    request = Request(candidate(8, quantization), ("onnxruntime",), "none", tmp_path, 0, False)
+    (made,) = evaluate_rung(request, task, lambda *_: None)
+    trained = evaluate_exported(replace(request, fidelity="short", folder=tmp_path / "t"), task, lambda *_: None)[0]
+    assert made.accuracy.value is None
+    assert set(made.details["rung_s"]) == {"artifact"}
+    assert not (tmp_path / "weights").exists()
+    # what is measured of it holds of the trained file: the same operators on the same shapes
+    one, other = (read_workload(result.artifact.path) for result in (made, trained))
+    assert [(op.kind, op.op, op.macs, op.kernel) for op in one.operators] == [
+        (op.kind, op.op, op.macs, op.kernel) for op in other.operators
+    ]
+
+
+def test_only_what_any_weights_are_exported_alike_for_goes_untrained():
+    assert can_be_untrained(candidate(8, "fp16"))
+    assert not can_be_untrained(candidate(8, "mixed"))
+    assert not can_be_untrained(candidate(8, "int8-qat"))
+    assert not can_be_untrained(make_candidate("timm:mobilenetv3_small_050", (), (32, 32, 3), (), "int8", 10))

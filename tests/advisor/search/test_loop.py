@@ -223,6 +223,19 @@ def test_what_a_full_training_is_too_long_for_is_trained_shortly_and_exported(tm
     assert max(brief, key=brief.get) in done
 
 
+@pytest.mark.parametrize(("elapsed", "tried_on"), [(460.0, True), (590.0, False)])
+def test_time_that_nothing_else_needs_goes_to_new_candidates(tmp_path, elapsed, tried_on):
+    """After 450 of 600 seconds none is begun before others are trained, and none that could not be: it takes 16."""
+    with pytest.raises(KeyboardInterrupt):
+        search(tmp_path / "run", InstantPool(1, stop_after=10))
+    late = InstantPool(1)
+    ledger = search(tmp_path / "run", late, elapsed=elapsed)
+    kinds = [request.fidelity for request in late.begun]
+    assert kinds[0] != "cheap"
+    assert ("cheap" in kinds) is tried_on
+    assert (len(tried(ledger)) == TRIALS) is tried_on
+
+
 def test_where_accuracy_is_all_a_short_training_does_not_stand_beside_full_ones(tmp_path):
     spec = parse_spec(SPEC.replace("[accuracy, latency]", "[accuracy]"))
     with pytest.raises(KeyboardInterrupt):

@@ -226,7 +226,7 @@ def test_what_was_only_trained_briefly_is_measured_by_an_untrained_file(untraine
 
 
 def test_what_cannot_be_exported_untrained_is_not_waited_for(untrained):
-    run, files, begun = untrained
+    _, files, begun = untrained
     engine = begun()
     engine.step(1.0)
     first, *others = engine.lacking()

@@ -18,6 +18,7 @@ LAYERS = [
     ("training",),
     ("opaque",),
     ("evaluate", "score", "calibrate", "costs", "verify"),
+    ("untrained",),
     ("baseline", "rung"),
     ("columns", "picks"),
     ("ranked",),

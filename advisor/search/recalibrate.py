@@ -128,6 +128,8 @@ class Recalibrator:
             if calibration is None:
                 break
             made.append(calibration)
+        for artifact in filter(None, self._untrained.values()):  # a trained file came first, or the end
+            shutil.rmtree(artifact.path.parent, ignore_errors=True)
         return made
 
     def measure(self, evaluation: Evaluation, plan: MeasurePlan = QUICK) -> Evaluation:

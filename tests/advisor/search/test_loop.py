@@ -21,6 +21,7 @@ from advisor.search.study import TargetStudy
 from advisor.search.workers import Outcome
 from advisor.space.search_space import search_space
 from cost_models.estimate import Estimate
+from cost_models.measurement import Fingerprint, Measurement
 from specs.spec import parse_spec
 
 TRIALS = 48
@@ -277,3 +278,35 @@ def test_targets_share_the_budget(tmp_path):
     assert sum(counts.values()) == TRIALS
     assert min(counts.values()) >= TRIALS / 2 - 4
     assert {row.target for row in ledger.evaluations() if row.status == "done"} == set(counts)
+
+
+class EvenDevice:
+    """A device that takes a millisecond for everything."""
+
+    def run(self, artifact, plan):
+        return Measurement("host:onnxruntime", artifact.sha256, wall_ms=(1.0,) * 20)
+
+    def fingerprint(self):
+        return Fingerprint("host", "a CPU", 2, None, "", "", {})
+
+
+def test_candidates_are_measured_before_they_are_trained_and_no_row_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr("advisor.search.loop.open_device", lambda *_: EvenDevice())
+    text = SPEC.replace("stm32h743:tflm", '"host:onnxruntime"').replace("seed: 3", "seed: 3, measurements: 24")
+    pool = InstantPool(2)
+    # as if after minutes: measuring may take a share of them only
+    ledger = search(tmp_path / "run", pool, parse_spec(text), elapsed=100.0)
+    untrained = [request.candidate.id for request in pool.begun if request.fidelity == "none"]
+    assert len(untrained) == len(set(untrained))
+    taken = {name for name, _, data in ledger.measurements() if data.get("untrained")}
+    assert taken <= set(untrained)  # of the others a trained file came first
+    assert len(taken) >= 8
+    rows = {row.id: row for row in ledger.evaluations()}
+    assert {rows[name].status for name in taken} <= {"ranked", "done"}
+    for row in rows.values():
+        measured = row.metrics.get("latency_ms") and row.metric("latency_ms").source == "measured"
+        assert bool(measured) == ("measured" in row.details)
+        assert row.status != "failed"
+    # what is left of the budget is for the front, all of which is measured at the end
+    assert len(taken) <= 18
+    assert "device" in spent_s(ledger.history())

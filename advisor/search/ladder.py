@@ -131,14 +131,14 @@ def ranking(spec: Spec, rows: Sequence[Evaluation], rung: Rung) -> list[Evaluati
 
 def spent_s(history: Sequence[Evaluation]) -> dict[str, float]:
     """Seconds that evaluations took on every rung, by its name; a row written again (measured, re-scored) counts
-    once."""
-    found: dict[tuple[str, str, str], float] = {}
+    once, a candidate that was exported after a short and again after a full training twice."""
+    found: dict[tuple[str, str, str, str], float] = {}
     for row in history:
         for name, seconds in row.details.get("rung_s", {}).items():
-            key = row.id, row.target, name
+            key = row.id, row.target, row.fidelity, name
             found[key] = max(found.get(key, 0.0), float(seconds))
     total: dict[str, float] = {}
-    for (_, _, name), seconds in found.items():
+    for (*_, name), seconds in found.items():
         total[name] = total.get(name, 0.0) + seconds
     return total
 

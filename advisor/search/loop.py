@@ -189,7 +189,7 @@ class Search:
                 return Job(taken.candidate, self._target(name), rung, taken.number, taken.costs, taken)
             left = self.spec.search.trials - self._standing.count() - sum(p.open for p in self._proposals.values())
             # what waits has its network in training elsewhere: others are asked for meanwhile
-            if proposals.waiting > len(busy) or proposals.exhausted or left <= 0:
+            if proposals.waiting > len(busy) + BATCH or proposals.exhausted or left <= 0:
                 return None
             # what is left is shared: no target goes without because another came first
             sharing = sum(not p.exhausted for p in self._proposals.values())

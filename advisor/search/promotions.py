@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from advisor.evaluation import Evaluation
 from advisor.front import usable_objectives
 from advisor.rung import trained_network
 from advisor.score import feasible, margins
-from advisor.search.ladder import CHEAP, LADDER, SHORT, TRAINED, Rung, ladder_for, next_promotion
+from advisor.search.ladder import CHEAP, LADDER, SHORT, TRAINED, Rung, ladder_for, next_promotion, on_rung
 from advisor.search.standing import Standing
 from specs.spec import Spec
 
 AT_LEAST = 4
 """Candidates that are trained in full when time is left after exploring, however few there are."""
+FIRST = 4
+"""Candidates that are trained shortly and exported before others are trained in full: a first front, in less time than
+one full training takes."""
 CLIMBED = (LADDER[:-1], ladder_for(0)[:-1])
 """Promotions that workers make; the device is the coordinator's."""
 
@@ -30,6 +33,9 @@ def due(
     will be begun (`explored`), more than the ladder's share climb.
     """
     rows = standing.history[target]
+    first = _first(spec, standing, target, running, busy, left_s)
+    if first:
+        return first
     least = _deserving(spec, standing, target) if explored else 0
 
     def able(row: Evaluation, rung: Rung) -> bool:
@@ -37,8 +43,11 @@ def due(
             return False
         return rung is not TRAINED or standing.training_s(row, "full") < left_s
 
-    for ladder in CLIMBED:
-        found = next_promotion(spec, rows, running, ladder, able=able, least=least)
+    # whoever was trained briefly climbs from there, shortly trained since or not
+    brief = {row.id for row in on_rung(rows, CHEAP)}
+    others = [row for row in rows if row.id not in brief]
+    for ladder, some in zip(CLIMBED, (rows, others), strict=True):
+        found = next_promotion(spec, some, running, ladder, able=able, least=least)
         if found:
             return found
     return None
@@ -52,9 +61,33 @@ def brief(
     candidate will be begun and nothing else is due on any target."""
     rows = standing.history[target]
     trained = any(row.status == "done" and row.fidelity == "full" for row in rows)
-    if trained and set(usable_objectives(spec, standing.done(target))) <= {"accuracy"}:
-        # where accuracy is all, a short training adds no other end of the front, and may lead by luck alone
+    if trained and _accuracy_is_all(spec, standing.done(target)):
+        # a short training adds no other end of the front, and may lead by luck alone
         return None
+    return _shortly(spec, standing, target, running, busy, left_s, _deserving(spec, standing, target))
+
+
+def _first(
+    spec: Spec, standing: Standing, target: str, running: Collection[tuple[str, str]], busy: Collection[str],
+    left_s: float,
+) -> Promotion | None:  # fmt: skip
+    """A short training of the better half of those trained briefly, until `FIRST` are or were at it."""
+    rows = standing.history[target]
+    begun = {row.id for row in rows if row.fidelity in (SHORT.fidelity, TRAINED.fidelity)}
+    begun |= {name for name, at in running if at in (SHORT.name, TRAINED.name)}
+    cheap = on_rung(rows, CHEAP)
+    if len(begun) >= FIRST or len(cheap) < FIRST or _accuracy_is_all(spec, cheap):
+        return None
+    return _shortly(spec, standing, target, running, busy, left_s, len(cheap) // 2)
+
+
+def _shortly(
+    spec: Spec, standing: Standing, target: str, running: Collection[tuple[str, str]], busy: Collection[str],
+    left_s: float, least: int,
+) -> Promotion | None:  # fmt: skip
+    """The best of those trained briefly that was not trained any longer and can be, shortly, in the seconds left; of
+    the best `least`, or the ladder's share."""
+    rows = standing.history[target]
 
     def able(row: Evaluation, rung: Rung) -> bool:
         free = rung is TRAINED and trained_network(row.candidate) not in busy
@@ -64,9 +97,12 @@ def brief(
     shortly = {row.id for row in rows if row.fidelity == SHORT.fidelity}
     shortly |= {name for name, at in running if at == SHORT.name}
     at_work = {*running, *((name, TRAINED.name) for name in shortly)}
-    least = _deserving(spec, standing, target)
     found = next_promotion(spec, rows, at_work, CLIMBED[0], able=able, least=least)
     return (found[0], SHORT) if found else None
+
+
+def _accuracy_is_all(spec: Spec, rows: Sequence[Evaluation]) -> bool:
+    return set(usable_objectives(spec, rows)) <= {"accuracy"}
 
 
 def _deserving(spec: Spec, standing: Standing, target: str) -> int:

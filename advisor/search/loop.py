@@ -23,7 +23,7 @@ from advisor.score import feasible, margins
 from advisor.search.costing import Pricer
 from advisor.search.jobs import Job, described, judged, request_of
 from advisor.search.ladder import CHEAP, SHORT, TRAINED, UNTRAINED, ladder_for, on_rung, ranking
-from advisor.search.promotions import AT_LEAST, Promotion, brief, due
+from advisor.search.promotions import AT_LEAST, FIRST_SHARE, Promotion, brief, due, first, opening
 from advisor.search.proposals import Proposals
 from advisor.search.recalibrate import Recalibrator
 from advisor.search.standing import Standing
@@ -130,7 +130,7 @@ class Search:
     def _next(self, busy: Collection[str]) -> Request | None:
         """The next request for a free worker: promotions go first, and the target that was tried least."""
         turns = sorted(self.studies, key=lambda name: self._standing.count(name) + self._proposals[name].open)
-        finds = (self._untrained, self._promotion, self._new, self._brief, self._further)
+        finds = (self._untrained, self._first, self._new, self._promotion, self._brief, self._further)
         jobs = (find(name, busy) for find in finds for name in turns)
         job = next((job for job in jobs if job), None)
         return None if job is None else self._request(job)
@@ -145,6 +145,15 @@ class Search:
             if row.id not in begun:
                 return Job(row.candidate, self._target(name), UNTRAINED, row.trial, {}, measured=row)
         return None
+
+    def _first(self, name: str, busy: Collection[str]) -> Job | None:
+        """Short trainings for a first front of a target; once those are begun, or for too long, any promotion."""
+        running, left_s = self._running(name), self._left_s()
+        if not opening(self.spec, self._standing, name, running):
+            return self._promotion(name, busy)
+        found = self._lift(name, first(self.spec, self._standing, name, running, busy, left_s))
+        late = self._elapsed() > FIRST_SHARE * self.spec.search.time_s
+        return self._promotion(name, busy) if found is None and late else found
 
     def _promotion(self, name: str, busy: Collection[str]) -> Job | None:
         """The highest promotion that is due on a target and can end in time."""

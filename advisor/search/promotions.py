@@ -14,9 +14,11 @@ from specs.spec import Spec
 
 AT_LEAST = 4
 """Candidates that are trained in full when time is left after exploring, however few there are."""
-FIRST = 4
-"""Candidates that are trained shortly and exported before others are trained in full: a first front, in less time than
-one full training takes."""
+FIRST = 8
+"""Candidates that are trained shortly and exported before others are trained in full: a first front of both ends, in
+less time than one or two full trainings take."""
+FIRST_SHARE = 0.2
+"""Of the time, after which full trainings no longer wait for those."""
 CLIMBED = (LADDER[:-1], ladder_for(0)[:-1])
 """Promotions that workers make; the device is the coordinator's."""
 
@@ -33,9 +35,6 @@ def due(
     will be begun (`explored`), more than the ladder's share climb.
     """
     rows = standing.history[target]
-    first = _first(spec, standing, target, running, busy, left_s)
-    if first:
-        return first
     least = _deserving(spec, standing, target) if explored else 0
 
     def able(row: Evaluation, rung: Rung) -> bool:
@@ -53,6 +52,25 @@ def due(
     return None
 
 
+def opening(spec: Spec, standing: Standing, target: str, running: Collection[tuple[str, str]]) -> bool:
+    """Whether a first front is still to be made: fewer than `FIRST` of those trained briefly are or were at a longer
+    training, and more than accuracy counts."""
+    rows = standing.history[target]
+    begun = {row.id for row in rows if row.fidelity in (SHORT.fidelity, TRAINED.fidelity)}
+    begun |= {name for name, at in running if at in (SHORT.name, TRAINED.name)}
+    many = ladder_for(spec.search.trials) is LADDER
+    return many and len(begun) < FIRST and not _accuracy_is_all(spec, on_rung(rows, CHEAP))
+
+
+def first(
+    spec: Spec, standing: Standing, target: str, running: Collection[tuple[str, str]], busy: Collection[str],
+    left_s: float,
+) -> Promotion | None:  # fmt: skip
+    """A short training of the best of the better half of those trained briefly, for a first front, or None."""
+    half = len(on_rung(standing.history[target], CHEAP)) // 2
+    return _shortly(spec, standing, target, running, busy, left_s, half)
+
+
 def brief(
     spec: Spec, standing: Standing, target: str, running: Collection[tuple[str, str]], busy: Collection[str],
     left_s: float,
@@ -65,20 +83,6 @@ def brief(
         # a short training adds no other end of the front, and may lead by luck alone
         return None
     return _shortly(spec, standing, target, running, busy, left_s, _deserving(spec, standing, target))
-
-
-def _first(
-    spec: Spec, standing: Standing, target: str, running: Collection[tuple[str, str]], busy: Collection[str],
-    left_s: float,
-) -> Promotion | None:  # fmt: skip
-    """A short training of the better half of those trained briefly, until `FIRST` are or were at it."""
-    rows = standing.history[target]
-    begun = {row.id for row in rows if row.fidelity in (SHORT.fidelity, TRAINED.fidelity)}
-    begun |= {name for name, at in running if at in (SHORT.name, TRAINED.name)}
-    cheap = on_rung(rows, CHEAP)
-    if len(begun) >= FIRST or len(cheap) < FIRST or _accuracy_is_all(spec, cheap):
-        return None
-    return _shortly(spec, standing, target, running, busy, left_s, len(cheap) // 2)
 
 
 def _shortly(

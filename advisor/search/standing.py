@@ -96,7 +96,9 @@ class Standing:
         """Seconds that a new candidate of a target is expected to take, its full training included: what the latest
         would; without end where none was trained."""
         begun = [row for row in self.history[target] if rung_of(row) in (CHEAP.name, SHORT.name)][-LATEST:]
-        return median(seconds(row) + self.training_s(row, "full") for row in begun) if begun else math.inf
+        full = [(row, self.training_s(row, "full")) for row in begun]
+        taken = [seconds(row) + training for row, training in full if training]  # none: it shares another's training
+        return median(taken) if taken else math.inf
 
 
 def seconds(evaluation: Evaluation) -> float:

@@ -15,7 +15,7 @@ from advisor.run import create_run, open_run
 from advisor.rung import Ranking, trained_network
 from advisor.search.costing import Pricer
 from advisor.search.ladder import rung_of, spent_s
-from advisor.search.loop import Search
+from advisor.search.loop import BATCH, Search
 from advisor.search.prospects import Prospects
 from advisor.search.study import TargetStudy
 from advisor.search.workers import Outcome
@@ -140,9 +140,8 @@ def test_one_in_three_or_four_is_trained_in_full_and_all_of_those_are_exported(c
 def test_the_first_answers_are_short_trainings_of_the_better_half(climbed):
     _, pool = climbed
     kinds = [request.fidelity for request in pool.begun]
-    assert kinds.count("short") == 4
-    assert kinds.index("full") > kinds.index("short")
-    assert len(kinds) - kinds[::-1].index("short") <= 20
+    assert kinds.count("short") == kinds[: kinds.index("full")].count("short") == 8
+    assert kinds[: kinds.index("full")].count("cheap") <= 20
 
 
 def test_the_best_of_those_tried_are_among_the_exported(climbed):
@@ -189,7 +188,8 @@ def test_seconds_of_every_rung_are_in_the_ledger(climbed):
 def test_no_worker_waits_while_there_are_candidates_to_try(tmp_path, count):
     pool = InstantPool(count)
     search(tmp_path / "run", pool)
-    assert set(pool.idle) <= {TRIALS + len([r for r in pool.begun if r.fidelity == "short"])}
+    # the last few may have to wait for a network that is in training for another quantization
+    assert min(pool.idle) > TRIALS + len([r for r in pool.begun if r.fidelity == "short"]) - BATCH
 
 
 @pytest.mark.parametrize(("before", "after"), [(1, 1), (1, 3), (4, 1)])
@@ -226,11 +226,12 @@ def test_what_a_full_training_is_too_long_for_is_trained_shortly_and_exported(tm
     """With ten seconds left, where a full training takes fifteen, the rest of the best is still an answer."""
     with pytest.raises(KeyboardInterrupt):
         search(tmp_path / "run", InstantPool(1, stop_after=10))
-    ledger = search(tmp_path / "run", InstantPool(1), elapsed=590.0)
+    late = InstantPool(1)
+    ledger = search(tmp_path / "run", late, elapsed=590.0)
+    assert {request.fidelity for request in late.begun} == {"short"}
     rows = ledger.history()
     brief = {row.id: row.metric("rank_score").value for row in rows if rung_of(row) == "cheap"}
     done = {row.id: row.fidelity for row in ledger.evaluations() if row.status == "done"}
-    assert set(done.values()) == {"full", "short"}
     assert len(done) == 4 < len(brief)
     assert max(brief, key=brief.get) in done
 

@@ -43,8 +43,8 @@ def due(
         return rung is not TRAINED or standing.training_s(row, "full") < left_s
 
     # whoever was trained briefly climbs from there, shortly trained since or not
-    brief = {row.id for row in on_rung(rows, CHEAP)}
-    others = [row for row in rows if row.id not in brief]
+    tried = {row.id for row in on_rung(rows, CHEAP)}
+    others = [row for row in rows if row.id not in tried]
     for ladder, some in zip(CLIMBED, (rows, others), strict=True):
         found = next_promotion(spec, some, running, ladder, able=able, least=least)
         if found:

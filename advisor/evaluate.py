@@ -26,7 +26,7 @@ from specs.errors import AdvisorError
 
 __all__ = [
     "Progress", "Request", "Result", "build", "evaluate", "input_shape", "network_input", "score_split", "score_value",
-    "setting", "sqnr_db",
+    "setting", "sqnr_db", "unbuilt",
 ]  # fmt: skip
 
 CALIBRATION_SAMPLES = 200
@@ -64,20 +64,25 @@ def evaluate(request: Request, task: Task, progress: Progress) -> list[Result]:
 
 def build(request: Request, task: Task, progress: Progress) -> tuple[BuiltModel, dict[str, Any], Array]:
     """The trained (and pruned) model, what is known of it, and the float network's validation logits."""
+    base = unbuilt(request, task)
+    if is_opaque(request.candidate.architecture):
+        return build_opaque(base, request, task, progress)
+    return _build_own(base, request, task, progress)
+
+
+def unbuilt(request: Request, task: Task) -> BuiltModel:
+    """A candidate's model without its network: input, classes, and the samples that quantization is calibrated on."""
     candidate = request.candidate
     rng = np.random.default_rng(request.seed)
     data = network_input(task, "train", candidate)
     chosen = rng.permutation(len(data))[:CALIBRATION_SAMPLES]
-    base = BuiltModel(
+    return BuiltModel(
         name="model",
         input_shape=data.shape[1:],
         classes=task.classes,
         quantization=candidate.quantization,
         calibration=np.ascontiguousarray(data[chosen]),
     )
-    if is_opaque(candidate.architecture):
-        return build_opaque(base, request, task, progress)
-    return _build_own(base, request, task, progress)
 
 
 def _build_own(

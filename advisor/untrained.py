@@ -9,15 +9,13 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from advisor import plugins
 from advisor.candidate import Candidate
-from advisor.evaluate import CALIBRATION_SAMPLES, Result
+from advisor.evaluate import Result, unbuilt
 from advisor.model import BuiltModel, Runtime
 from advisor.network.weights import fold
 from advisor.space.search_space import deployed_network, is_opaque
-from advisor.training import Progress, Request, network_input
+from advisor.training import Progress, Request
 from cost_models.estimate import Estimate
 from specs.errors import AdvisorError
 
@@ -34,17 +32,14 @@ def can_be_untrained(candidate: Candidate) -> bool:
 
 
 def evaluate_untrained(request: Request, task: Task, progress: Progress) -> list[Result]:
-    """The exported file of every runtime asked for, without accuracy; `rung_s` tells what it took."""
+    """The exported file of every runtime asked for, without accuracy; `rung_s` tells what its export took."""
     from advisor.network.to_torch import get_weights, to_torch
 
-    candidate = request.candidate
-    network = deployed_network(candidate, len(task.classes))
+    network = deployed_network(request.candidate, len(task.classes))
     if network is None:
-        raise AdvisorError("no network to export untrained", seen=candidate.architecture)
-    some = np.random.default_rng(request.seed).permutation(len(task.load("train", candidate.shape).y))
-    data = np.ascontiguousarray(network_input(task, "train", candidate)[some[:CALIBRATION_SAMPLES]])
+        raise AdvisorError("no network to export untrained", seen=request.candidate.architecture)
     weights = fold(network, get_weights(to_torch(network, seed=request.seed)))
-    model = BuiltModel("model", network.input_shape, task.classes, candidate.quantization, data, network, weights)
+    model = replace(unbuilt(request, task), network=network, weights=weights)
     return [_exported(name, model, request, progress) for name in request.runtimes]
 
 

@@ -48,7 +48,7 @@ LADDER = (COSTS, CHEAP, TRAINED, ARTIFACT, DEVICE)
 """Costs alone; a brief training; full training; the exported file's own accuracy; the file on the device. A full
 training costs 12 to 20 times a brief one, an export and a measurement seconds: what was trained is exported too."""
 SHORT = Rung("short", "short", keep=0.25, most=1 / 3)
-"""In place of the brief training: a short one that is exported at once."""
+"""In place of the brief training, or after it for an early answer: a short one that is exported at once."""
 UNTRAINED = Rung("untrained", "none", keep=0.0)
 """Beside the ladder: exported as it is, to be measured alone."""
 FEW = 8

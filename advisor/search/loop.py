@@ -1,8 +1,8 @@
 """The search loop: propose, price, skip what cannot be, and lift the best of the others from rung to rung.
 
-Every free worker is given the highest promotion that is due (`advisor.search.ladder`), or else a new candidate, so that
-none waits for another. With one worker a seed gives the same proposals every time; with several they depend on who
-finishes first.
+Every free worker is given the highest promotion that is due (`advisor.search.promotions`; at first those that make a
+first front), or else a new candidate, so that none waits for another. With one worker a seed gives the same proposals
+every time; with several they depend on who finishes first.
 """
 
 from __future__ import annotations
@@ -112,8 +112,9 @@ class Search:
         for outcome in self.pool.serve(self._next, self._notice):
             job = self._jobs.pop(id(outcome.request))
             if job.measured:
-                made = outcome.results[0].artifact if outcome.results else None
-                self._devices[job.target.id].take(job.measured, made)
+                made = outcome.results[0] if outcome.results else None
+                seconds = sum(made.details.get("rung_s", {}).values()) if made else 0.0
+                self._devices[job.target.id].take(job.measured, made.artifact if made else None, seconds)
             else:
                 self._take(judged(outcome, job, self.folder, self._pricers[job.target.id]), job)
             self.ledger.set_fact("elapsed_s", f"{self._elapsed():.1f}")
@@ -128,7 +129,8 @@ class Search:
                 self.studies[job.target.id].exported(job.candidate, evaluation.metrics)
 
     def _next(self, busy: Collection[str]) -> Request | None:
-        """The next request for a free worker: promotions go first, and the target that was tried least."""
+        """The next request for a free worker: what is to be measured, promotions, new candidates, then what time is
+        left for; of every kind for the target first that was tried least."""
         turns = sorted(self.studies, key=lambda name: self._standing.count(name) + self._proposals[name].open)
         finds = (self._untrained, self._first, self._new, self._promotion, self._brief, self._further)
         jobs = (find(name, busy) for find in finds for name in turns)

@@ -70,6 +70,7 @@ class Recalibrator:
     _taken: int = 0
     _chosen: list[str] = field(default_factory=list)
     _untrained: dict[str, Artifact | None] = field(default_factory=dict)
+    _export_s: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._evidence = Evidence(self.target)
@@ -112,9 +113,11 @@ class Recalibrator:
         waiting = {name for name in self._chosen if name not in self._untrained}
         return [row for row in self._evaluations() if row.id in waiting and not row.artifact] if waiting else []
 
-    def take(self, evaluation: Evaluation, artifact: Artifact | None) -> None:
-        """The untrained file of what was lacking; None: there can be none, and it is not asked for again."""
+    def take(self, evaluation: Evaluation, artifact: Artifact | None, seconds: float = 0.0) -> None:
+        """The untrained file of what was lacking, and what it took; None: there can be none, and it is not asked for
+        again."""
         self._untrained[evaluation.id] = artifact
+        self._export_s[evaluation.id] = seconds
 
     def finish(self, plan: MeasurePlan = QUICK, stop: Callable[[], bool] = lambda: False) -> list[Calibration]:
         """Measure every member of the front that was not measured, until none is left, whatever the budget.
@@ -188,6 +191,8 @@ class Recalibrator:
         artifact, self._untrained[evaluation.id] = self._untrained[evaluation.id], None
         assert artifact is not None  # noqa: S101 - those that cannot be exported are not measured
         _, row, spent = self._timed(evaluation, artifact, plan)
+        if seconds := self._export_s[evaluation.id]:
+            spent["untrained"] = seconds
         self.ledger.add_measurement(evaluation.id, self.target.id, {**row, "untrained": True})
         shutil.rmtree(artifact.path.parent, ignore_errors=True)
         return self._recorded(replace(evaluation, details={**evaluation.details, "rung_s": spent}))

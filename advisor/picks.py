@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from advisor.evaluation import OBJECTIVE_METRIC, Evaluation
@@ -134,14 +135,17 @@ def why(spec: Spec, members: Sequence[Ranked], name: str, row: Ranked) -> str:
 
 
 def knee(points: Sequence[Sequence[float]]) -> int:
-    """The point nearest to the best of every axis, all axes scaled to the front's range: for two, the one farthest
-    from the line between the ends."""
+    """The point that dominates most alone, all axes scaled to the front's range: Nash's bargain between objectives.
+
+    It is never an end of the front while there is anything between: of three objectives two may agree, and a point that
+    is nearest to the best of the sum is then one that gives up the third. Of ends, the nearest to the best of the sum.
+    """
     scaled = []
     for column in zip(*points, strict=True):
         span = (max(column) - min(column)) or 1.0
         scaled.append([(value - min(column)) / span for value in column])
-    distance = [sum(parts) for parts in zip(*scaled, strict=True)]
-    return distance.index(min(distance))
+    rows = list(zip(*scaled, strict=True))
+    return min(range(len(rows)), key=lambda i: (-prod(1 - value for value in rows[i]), sum(rows[i])))
 
 
 def text_of(value: float, unit: str) -> str:

@@ -77,7 +77,20 @@ def test_knee_is_the_bend():
     assert knee([(0.0, 10.0), (1.0, 2.0), (10.0, 0.0)]) == 1
 
 
+def test_knee_of_three_is_no_end_that_two_objectives_agree_on():
+    accurate, small, between = (0.0, 9.0, 9.0), (13.0, 1.0, 1.0), (1.0, 4.5, 4.5)
+    assert knee([accurate, small, between]) == 2
+
+
 points = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=12)
+
+
+@given(points)
+def test_knee_gives_up_no_objective_while_it_need_not(rows):
+    worst = [max(column) for column in zip(*rows, strict=True)]
+    varied = [i for i in range(3) if worst[i] > min(row[i] for row in rows)]
+    compromises = [row for row in rows if all(row[i] < worst[i] for i in varied)]
+    assert not compromises or rows[knee(rows)] in compromises
 
 
 @given(points)

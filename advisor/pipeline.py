@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from dataclasses import dataclass, replace
@@ -19,10 +20,11 @@ from advisor.measure.protocol import MeasurePlan
 from advisor.own.file import keep, own_models
 from advisor.progress import Event, Listener
 from advisor.robustness import check_corruptions, robust_accuracy
-from advisor.run import Run, create_run, locked, open_run
+from advisor.run import SPENT, Run, create_run, locked, open_run
 from advisor.search.artifacts import artifact_of
 from advisor.search.costing import Pricer
 from advisor.search.given import recorded, with_baseline
+from advisor.search.ladder import spent_s
 from advisor.search.lean import lean
 from advisor.search.loop import Search
 from advisor.search.prospects import Prospects
@@ -155,6 +157,7 @@ def _finish(run: Run, loop: Search, task: Task, listen: Listener) -> None:
                 tested["test_robust_accuracy"] = robust.to_dict()
             run.ledger.add(replace(evaluation, details={**evaluation.details, **tested}))
             tested_now.append(evaluation)
+    run.ledger.set_fact(SPENT, json.dumps(spent_s(run.ledger.history())))
     run.ledger.set_fact("finished", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
 
 

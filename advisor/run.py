@@ -17,6 +17,8 @@ from specs.spec import Spec, parse_spec
 
 LEFT_OUT = "left_out:"
 """Facts of the ledger, one a target: what was not tried there, and why."""
+SPENT = "spent_s"
+"""Fact of a finished run's ledger: seconds of workers and device on every rung, by its name, as JSON."""
 
 
 @dataclass(frozen=True)
@@ -116,3 +118,8 @@ def left_out(facts: Mapping[str, str]) -> list[dict[str, str]]:
         if name.startswith(LEFT_OUT)
         for quantization, reason in json.loads(text).items()
     ]
+
+
+def spent_s(facts: Mapping[str, str]) -> dict[str, float]:
+    """Seconds of workers and device that a finished run took on every rung; empty while it is not finished."""
+    return {name: float(seconds) for name, seconds in json.loads(facts.get(SPENT, "{}")).items()}

@@ -7,21 +7,21 @@ from typing import Any
 from advisor.changes import calibration_info
 from advisor.front import Front, front_info
 from advisor.relax import Relaxed, ways_info
-from advisor.run import Run, left_out
+from advisor.run import Run, left_out, spent_s
 from specs.spec import Spec
 
 
 def answer_info(run: Run, found: Front, *, every: bool = False, since: int = 0) -> dict[str, Any]:
     """What `advisor front --json` prints: `front_info`; `left_out`, recipes that were not tried and why; where nothing
     is feasible `binding`, `missed` and `ways_out`; of a calibrated run `calibrations` and the `changes` since one of
-    them (0: since before the first); whether the search is `finished`.
+    them (0: since before the first); whether the search is `finished`, and then the seconds `spent_s` on every rung.
 
     Raises:
         SpecError: no calibration `since`.
     """
     facts = run.ledger.facts()
     return {**front_info(run.spec, found, every=every), "finished": "finished" in facts, "left_out": left_out(facts),
-            **_ways(run.spec, found), **calibration_info(run, found, since)}  # fmt: skip
+            "spent_s": spent_s(facts), **_ways(run.spec, found), **calibration_info(run, found, since)}  # fmt: skip
 
 
 def relaxed_info(run: Run, relaxed: Relaxed) -> dict[str, Any]:

@@ -19,6 +19,9 @@ LEGEND = "≈ predicted, ~ assumed, otherwise measured or computed; every figure
 ROWS = 40
 """Rows of the table that people are shown without asking for all; named picks are always among them."""
 WIDTH = 120
+RUNGS = {"costs": "costs", "cheap": "brief trainings", "trained": "longer trainings", "artifact": "exports",
+         "untrained": "untrained exports", "device": "measuring"}  # fmt: skip
+"""What people call the rungs that seconds are told of."""
 
 
 def front_text(spec: Spec, info: Mapping[str, Any], *, every: bool = False, folder: str = "RUN") -> str:
@@ -51,6 +54,7 @@ def front_text(spec: Spec, info: Mapping[str, Any], *, every: bool = False, fold
     if info["least_violating"]:
         lines += ["", *_fallback_text(spec, info, folder)]
     lines += calibration_text(info)
+    lines += _spent_text(info)
     if not info.get("finished", True):
         lines.append(f"not finished: continue with `advisor resume {folder}`")
     return "\n".join(lines)
@@ -88,6 +92,13 @@ def _picks_text(info: Mapping[str, Any]) -> list[str]:
     ]
     absent = [f"no {pick['name']} pick: {pick['reason']}" for pick in info["absent_picks"]]
     return ["", table(("pick", "id", "target", "why"), rows, WIDTH), *absent]
+
+
+def _spent_text(info: Mapping[str, Any]) -> list[str]:
+    """Where the time of workers and device went."""
+    told = info.get("spent_s", {})
+    spent = [f"{words} {told[name]:.0f} s" for name, words in RUNGS.items() if told.get(name)]
+    return ["", f"time of workers and device: {', '.join(spent)}"] if spent else []
 
 
 def _compared(row: Mapping[str, Any]) -> bool:

@@ -14,6 +14,8 @@ from advisor_samples import DIGITS, candidate
 from advisor.evaluate import Request
 from advisor.pipeline import resume, search
 from advisor.progress import silent
+from advisor.report.answers import answer_info
+from advisor.report.front import front_text
 from advisor.run import open_run
 from advisor.search.workers import WorkerPool
 from specs.errors import SpecError
@@ -70,6 +72,14 @@ def test_who_joins_the_front_by_the_last_measurements_is_measured_too(finished, 
 def _without(evaluation, *facts, **metrics):
     details = {name: fact for name, fact in evaluation.details.items() if name not in facts}
     return replace(evaluation, details=details, metrics={**evaluation.metrics, **metrics})
+
+
+def test_a_finished_run_tells_where_its_time_went(finished):
+    info = answer_info(finished.run, finished.front)
+    assert {"trained", "artifact", "device"} <= set(info["spent_s"])
+    assert all(seconds >= 0 for seconds in info["spent_s"].values())
+    measuring = round(info["spent_s"]["device"])
+    assert f"measuring {measuring} s" in front_text(finished.run.spec, info)
 
 
 def test_resuming_a_finished_run_repeats_nothing(finished):

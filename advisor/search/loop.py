@@ -23,7 +23,7 @@ from advisor.score import feasible, margins
 from advisor.search.costing import Pricer
 from advisor.search.jobs import Job, described, judged, request_of
 from advisor.search.ladder import CHEAP, SHORT, TRAINED, UNTRAINED, ladder_for, on_rung, ranking
-from advisor.search.promotions import AT_LEAST, FIRST_SHARE, Promotion, brief, due, first, opening
+from advisor.search.promotions import AT_LEAST, FIRST_SHARE, Promotion, Promotions
 from advisor.search.proposals import Proposals
 from advisor.search.recalibrate import Recalibrator
 from advisor.search.standing import Standing
@@ -150,32 +150,30 @@ class Search:
 
     def _first(self, name: str, busy: Collection[str]) -> Job | None:
         """Short trainings for a first front of a target; once those are begun, or for too long, any promotion."""
-        running, left_s = self._running(name), self._left_s()
-        if not opening(self.spec, self._standing, name, running):
+        promotions = self._promotions(name, busy)
+        if not promotions.opening:
             return self._promotion(name, busy)
-        found = self._lift(name, first(self.spec, self._standing, name, running, busy, left_s))
+        found = self._lift(name, promotions.first())
         late = self._elapsed() > FIRST_SHARE * self.spec.search.time_s
         return self._promotion(name, busy) if found is None and late else found
 
     def _promotion(self, name: str, busy: Collection[str]) -> Job | None:
         """The highest promotion that is due on a target and can end in time."""
-        running, left_s = self._running(name), self._left_s()
-        return self._lift(name, due(self.spec, self._standing, name, running, busy, left_s, explored=self._explored()))
+        return self._lift(name, self._promotions(name, busy).due(explored=self._explored()))
 
     def _brief(self, name: str, busy: Collection[str]) -> Job | None:
         """A short training in place of a full one, once there is nothing else to begin."""
-        if not self._explored():
-            return None
-        return self._lift(name, brief(self.spec, self._standing, name, self._running(name), busy, self._left_s()))
+        return self._lift(name, self._promotions(name, busy).brief()) if self._explored() else None
+
+    def _promotions(self, name: str, busy: Collection[str]) -> Promotions:
+        running = {(job.candidate.id, job.rung.name) for job in self._jobs.values() if job.target.id == name}
+        return Promotions(self.spec, self._standing, name, running, busy, self._left_s())
 
     def _lift(self, name: str, found: Promotion | None) -> Job | None:
         if found is None:
             return None
         row, rung = found
         return Job(row.candidate, self._target(name), rung, row.trial, dict(row.metrics))
-
-    def _running(self, name: str) -> set[tuple[str, str]]:
-        return {(job.candidate.id, job.rung.name) for job in self._jobs.values() if job.target.id == name}
 
     def _left_s(self) -> float:
         return self.spec.search.time_s - self._elapsed()

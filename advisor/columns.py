@@ -171,15 +171,15 @@ class Columns:
         names = np.array(self.targets, dtype=object)[self.done]
         return {str(name): self.done[names == name] for name in dict.fromkeys(names.tolist())}
 
-    def of_target(self, target: str) -> Columns:
-        """Those of one target alone."""
-        places = [i for i, name in enumerate(self.targets) if name == target]
+    def of_target(self, *names: str) -> Columns:
+        """Those of one target, or of some."""
+        places = [i for i, name in enumerate(self.targets) if name in names]
         if len(places) == len(self):
             return self
         load = self.load
         return Columns(
             [self.ids[i] for i in places],
-            [target] * len(places),
+            [self.targets[i] for i in places],
             [self.statuses[i] for i in places],
             self.tested[places],
             {new: self.reasons[old] for new, old in enumerate(places) if old in self.reasons},

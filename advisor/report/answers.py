@@ -12,9 +12,10 @@ from specs.spec import Spec
 
 
 def answer_info(run: Run, found: Front, *, every: bool = False, since: int = 0) -> dict[str, Any]:
-    """What `advisor front --json` prints: `front_info`; `left_out`, recipes that were not tried and why; where nothing
-    is feasible `binding`, `missed` and `ways_out`; of a calibrated run `calibrations` and the `changes` since one of
-    them (0: since before the first); whether the search is `finished`, and then the seconds `spent_s` on every rung.
+    """What `advisor front --json` prints: `front_info`; `left_out`, recipes that were not tried and why; where a target
+    has nothing feasible `binding`, `missed` and `ways_out`; of a calibrated run `calibrations` and the `changes` since
+    one of them (0: since before the first); whether the search is `finished`, and then the seconds `spent_s` on every
+    rung.
 
     Raises:
         SpecError: no calibration `since`.
@@ -43,4 +44,9 @@ def relaxed_info(run: Run, relaxed: Relaxed) -> dict[str, Any]:
 
 
 def _ways(spec: Spec, found: Front) -> dict[str, Any]:
-    return ways_info(spec, found.ranked.columns) if found.verdict == "none found" and len(found.ranked) else {}
+    """Of all targets where none has anything feasible, else of those that have not."""
+    columns = found.ranked.columns
+    if found.verdict == "none found":
+        return ways_info(spec, columns) if len(found.ranked) else {}
+    failing = {row.evaluation.target for row in found.fallback}
+    return ways_info(spec, columns.of_target(*failing)) if failing else {}

@@ -12,6 +12,9 @@ from advisor import cli
 from advisor.columns import columns_of
 from advisor.front import front
 from advisor.relax import changed_spec, relax, ways_out
+from advisor.report.answers import answer_info
+from advisor.report.front import front_text
+from advisor.run import create_run
 from cost_models.estimate import Estimate
 from specs.errors import SpecError
 from specs.spec import parse_spec
@@ -66,6 +69,20 @@ def test_nothing_feasible_is_status_4_with_verified_ways_out(run, capsys):
     said = capsys.readouterr().out
     assert "binding limit: latency: missed by 4 of 4" in said
     assert f"latency.max to 1 ms makes 1 candidate feasible: advisor relax {run.folder} --limit latency.max=1ms" in said
+
+
+def test_a_target_that_fails_beside_one_that_does_not_has_ways_out_of_its_own(tmp_path):
+    spec = spec_with("latency: {max: 5 ms}", "[host:onnxruntime, stm32h743:tflm]")
+    run = create_run(spec, tmp_path / "run", {"data_fingerprint": "x"})
+    for row in (evaluation(8, 0.9, 1.0), evaluation(16, 0.95, 9.0), evaluation(8, 0.9, 8.0, target="stm32h743:tflm")):
+        run.ledger.add(row)
+    info = answer_info(run, run.front())
+    assert info["verdict"] == "feasible"
+    assert info["missed"][0]["text"].startswith("latency: missed by 1 of 1")
+    assert [way["options"] for way in info["ways_out"]] == ["--limit latency.max=8ms"]
+    said = front_text(spec, info, folder="RUN")
+    assert "nothing meets every hard limit on stm32h743:tflm" in said
+    assert "way out: latency.max to 8 ms makes 1 candidate feasible: advisor relax RUN --limit latency.max=8ms" in said
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def _picks_text(info: Mapping[str, Any]) -> list[str]:
 def _spent_text(info: Mapping[str, Any]) -> list[str]:
     """Where the time of workers and device went."""
     told = info.get("spent_s", {})
-    spent = [f"{words} {told[name]:.0f} s" for name, words in RUNGS.items() if told.get(name)]
+    spent = [f"{words} {told[name]:.0f} s" for name, words in RUNGS.items() if told.get(name, 0) >= 0.5]
     return ["", f"time of workers and device: {', '.join(spent)}"] if spent else []
 
 

@@ -83,7 +83,7 @@ class Bench:
                 return None
             made = make(self.candidates[index])
             part = path.with_suffix(f".{os.getpid()}.part")
-            arrays = {"logits": made.logits, "test": made.test, "varied": made.varied}
+            arrays = {"logits": made.logits, "test": made.test}
             with part.open("wb") as file:
                 np.savez(file, seconds=made.seconds, value=made.value,
                          **{k: a for k, a in arrays.items() if a is not None})  # fmt: skip
@@ -212,14 +212,6 @@ def compare(bench: Bench, variants: list[str], seeds: int, compute: bool) -> lis
         likelihood = np.array([log_likelihood(x, val, bench.balanced) for x in found])
         row(name, "accuracy", [bench.accuracy(x, val) for x in found], seconds, at)
         row(name, "log-likelihood", likelihood, seconds, at)
-        if all("varied" in runs[i] for i in at):
-            copies = [runs[i]["varied"] for i in at]
-            times = len(copies[0]) // len(val)
-            alone = [log_likelihood(x, np.tile(val, times), bench.balanced) for x in copies]
-            both_kinds = [log_likelihood(np.concatenate([x, *np.split(c, times)[:2]]), np.tile(val, 3), bench.balanced)
-                          for x, c in zip(found, copies, strict=True)]  # fmt: skip
-            row(name, "likelihood, varied", alone, seconds, at)
-            row(name, "likelihood, plain and varied", both_kinds, seconds, at)
         mixed = rankdata(likelihood) + 0.25 * rankdata(sizes[[known.index(i) for i in at], 0])
         row(name, "likelihood + MACs/4", mixed, seconds, at)
     return rows

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from advisor.build.augment import augment
 from advisor.build.cheap import train_briefly
 from advisor.build.plans import PLANS, TrainPlan
 from advisor.build.train import logits, tensors, train
@@ -24,9 +23,6 @@ from advisor.evaluate import network_input
 from advisor.network.to_torch import TorchNetwork, to_torch
 from advisor.space.search_space import network_of
 from advisor.tasks.base import Task
-
-VARIED = 4
-"""Copies of the validation samples."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +34,6 @@ class Scored:
     value: float = 0.0
     test: Any = None
     """(test samples, classes) of full trainings: the benchmark's own second opinion."""
-    varied: Any = None
-    """(VARIED · validation samples, classes): of copies that are varied as training varies its samples."""
 
 
 def data_of(task: Task, candidate: Candidate, split: Any) -> Any:
@@ -67,16 +61,7 @@ def short(task: Task, candidate: Candidate, plan: TrainPlan, balanced: bool, see
     started = time.process_time()
     train_briefly(module, data_of(task, candidate, "train"), replace(plan, seed=seed, balanced=balanced), task.kind)
     found = logits(module, network_input(task, "val", candidate))
-    seconds = time.process_time() - started
-    return Scored(seconds, found, varied=logits(module, varied(task, candidate)))
-
-
-def varied(task: Task, candidate: Candidate) -> Any:
-    """VARIED copies of the validation samples in the network's input shape, the same for every candidate."""
-    x, _ = tensors(data_of(task, candidate, "val"), torch.device("cpu"))
-    generator = torch.Generator().manual_seed(0)
-    copies = torch.cat([augment(x, task.kind, generator) for _ in range(VARIED)])
-    return np.ascontiguousarray(copies.permute(0, 2, 3, 1).numpy())
+    return Scored(time.process_time() - started, found)
 
 
 def class_weights(y: Tensor, balanced: bool) -> Tensor | None:

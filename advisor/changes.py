@@ -67,8 +67,8 @@ def changed(before: Front, after: Front) -> Changed:
 
 
 def _alike(spec: Spec, metric: str, was: Evaluation, now: Evaluation) -> tuple[Estimate, Estimate, str]:
-    """A metric of both, by the same statistic: a predicted latency is a median, a measured one what the spec's limit
-    asks for."""
+    """A metric of both, by the same statistic: a predicted latency is a median until measurements tell how far what the
+    spec's limit asks for lies from it."""
     first, second = was.metric(metric), now.metric(metric)
     if metric != "latency_ms":
         return first, second, ""
@@ -79,9 +79,8 @@ def _alike(spec: Spec, metric: str, was: Evaluation, now: Evaluation) -> tuple[E
 
 
 def _median(row: Evaluation) -> Estimate:
-    """The latency a prediction of it is held against."""
-    found = row.metric("latency_ms")
-    return row.metrics.get("latency_p50_ms", found) if found.source == "measured" else found
+    """The latency that another's prediction is held against."""
+    return row.metrics.get("latency_p50_ms", row.metric("latency_ms"))
 
 
 def why_lost(row: Ranked) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -25,6 +26,24 @@ from specs.spec import Spec
 
 
 @dataclass(frozen=True)
+class Tail:
+    """What a target's latency is of its median by the statistic a spec's limit asks for, with its 90 % interval."""
+
+    factor: float
+    low: float
+    high: float
+
+    def of(self, median: Estimate) -> Estimate:
+        """A predicted median as that statistic, the two uncertainties taken as independent."""
+        if not median.value or not median.low or not median.high:
+            return median
+        value = median.value * self.factor
+        below = math.hypot(math.log(median.value / median.low), math.log(self.factor / self.low))
+        above = math.hypot(math.log(median.high / median.value), math.log(self.high / self.factor))
+        return replace(median, value=value, low=value * math.exp(-below), high=value * math.exp(above))
+
+
+@dataclass(frozen=True)
 class Pricer:
     """The cost model applied to one spec."""
 
@@ -35,6 +54,8 @@ class Pricer:
     """Multiply-accumulates of the signal processing before the network (log-mel, MFCC): part of the pipeline."""
     baseline: Mapping[str, Estimate] = field(default_factory=dict)
     """The baseline's accuracy by target: what `accuracy_drop` counts from."""
+    tails: Mapping[str, Tail] = field(default_factory=dict)
+    """By target, where measurements told it: cost models predict medians."""
     _frontends: dict[str, Estimate] = field(default_factory=dict, repr=False)
 
     def before_training(self, candidate: Candidate, target: Target) -> Metrics | None:
@@ -61,7 +82,7 @@ class Pricer:
         return self._metrics_of(workload, costs if arena is None else _with_arena(costs, arena), target)
 
     def _metrics_of(self, workload: Workload, costs: Costs, target: Target) -> Metrics:
-        metrics = metrics_of(self.spec, target, costs)
+        metrics = self.as_asked(metrics_of(self.spec, target, costs), target)
         if self.frontend_macs:
             metrics["frontend_ms"] = self._frontend(target)
         metrics["macs"] = Estimate.exact(workload.macs)
@@ -71,6 +92,15 @@ class Pricer:
                 name = "arena_bytes" if item.name == "arena" else "model_bytes"
                 metrics[name] = Estimate(item.bytes, item.low_bytes, item.high_bytes, item.source)
         return metrics
+
+    def as_asked(self, metrics: Metrics, target: Target) -> Metrics:
+        """Metrics whose latency is a predicted median, with the statistic that the spec's limit asks for in its place,
+        where it is known; the median beside it."""
+        tail = self.tails.get(target.id)
+        if tail is None:
+            return metrics
+        median = metrics["latency_ms"]
+        return {**metrics, "latency_ms": tail.of(median), "latency_p50_ms": median}
 
     def _frontend(self, target: Target) -> Estimate:
         if target.id not in self._frontends:

@@ -90,7 +90,10 @@ class Recalibrator:
 
     @property
     def pricer_now(self) -> Pricer:
-        return replace(self.pricer, model=self._model, _frontends={})
+        limit = self.pricer.spec.limit("latency")
+        tail = self._evidence.tail(limit.stat) if limit else None
+        tails = {self.target.id: tail} if tail else {}
+        return replace(self.pricer, model=self._model, tails=tails, _frontends={})
 
     def step(self, progress: float, plan: MeasurePlan = QUICK) -> Calibration | None:
         """What is due at the share `progress` (0…1) of the search: measure, correct, re-score. None where nothing was:
@@ -146,7 +149,7 @@ class Recalibrator:
         details.pop("measurement_error", None)
         metrics = with_measurement(self.pricer.spec, self.target, dict(evaluation.metrics), found)
         self.ledger.add_measurement(evaluation.id, self.target.id, row)
-        if "latency_p50_ms" in metrics and not found.error:
+        if metrics["latency_ms"].source == "measured" and not found.error:
             metrics = self._with_energy(metrics)
         else:
             details["measurement_error"] = found.error or "no samples"
@@ -249,9 +252,9 @@ class Recalibrator:
         frontend = (
             self._model.predict([signal_processing(macs)], self.target)[0].metrics["latency_ms"] if macs else None
         )
-        found = {}
+        found, pricer = {}, self.pricer_now
         for row, _, costs in self._priced(row for row in self._evaluations() if row.metrics):
-            metrics = self._again(row.metrics, costs)
+            metrics = self._again(row.metrics, costs, pricer)
             if frontend is not None:
                 metrics["frontend_ms"] = frontend
             changed = {k: v for k, v in metrics.items() if k in CALIBRATED and v != row.metrics.get(k)}
@@ -264,11 +267,11 @@ class Recalibrator:
         some, workloads = self._workloads.known(rows)
         return list(zip(some, workloads, self._model.predict(workloads, self.target), strict=True))
 
-    def _again(self, metrics: Mapping[str, Estimate], costs: Costs) -> Metrics:
-        if "latency_p50_ms" in metrics:
-            return dict(metrics)  # measured, and what was predicted of it before stays what it was
+    def _again(self, metrics: Mapping[str, Estimate], costs: Costs, pricer: Pricer) -> Metrics:
+        if metrics["latency_ms"].source == "measured":
+            return dict(metrics)  # and what was predicted of it before stays what it was
         new = {name: costs.metrics[name] for name in ("latency_ms", "energy_mj", "power_mw")}
-        return complete(self.pricer.spec, self.target, {**metrics, **new})
+        return pricer.as_asked(complete(self.pricer.spec, self.target, {**metrics, **new}), self.target)
 
     def _with_energy(self, metrics: Mapping[str, Estimate]) -> Metrics:
         """Energy, and what follows from it, of the latency that was measured."""

@@ -90,6 +90,20 @@ def test_a_wrong_part_is_told_from_the_others(networks):
     assert found < np.median(np.abs(base[rest] * level / true[rest] - 1)) / 3
 
 
+def test_what_one_precision_gets_wrong_says_little_of_the_other():
+    """Float kernels as predicted, int8 ones more than twice as slow, each from a handful: neither drags the other."""
+    mixed = [workload_of("litert", item) for item in network_items(40, 5, ("fp32", "int8"))]
+    slow = np.array([str(workload.precision) == "int8" for workload in mixed])
+    base, true = predicted_ms(mixed), predicted_ms(mixed) * np.where(slow, 2.2, 0.9)
+    chosen = [*np.flatnonzero(slow)[:8], *np.flatnonzero(~slow)[:8]]
+    rest = [i for i in range(len(mixed)) if i not in chosen]
+    fitted = fit_residual([mixed[i] for i in chosen], base[chosen], true[chosen], TARGET)
+    factor, _ = fitted.apply([mixed[i] for i in rest], base[rest])
+    off = np.abs(base[rest] * factor / true[rest] - 1)
+    assert np.median(off[slow[rest]]) < 0.05
+    assert np.median(off[~slow[rest]]) < 0.05
+
+
 def test_measurements_without_a_prediction_are_left_out(networks):
     some, ms = networks[:5], real_ms(networks[:5])
     fitted = fit_residual(some, np.array([np.nan, 0.0, *predicted_ms(some[2:])]), ms, TARGET)

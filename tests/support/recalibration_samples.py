@@ -22,9 +22,11 @@ def truth_ms(run, row, factor=TRUTH):
     return factor * base * math.exp(0.03 * math.sin(workload.macs))
 
 
-def board(run, tmp_path, skip=(), slowed=lambda _: None):
-    """A recorded board; `slowed` tells by how much other work slowed it and its reference while it ran a candidate."""
-    lines = [{"candidate": row.id, "wall_ms": [truth_ms(run, row) * (slowed(i) or 1)] * 20,
+def board(run, tmp_path, skip=(), slowed=lambda _: None, tail=1.0):
+    """A recorded board; `slowed` tells by how much other work slowed it and its reference while it ran a candidate. One
+    inference in ten takes `tail` times as long as the others."""
+    lines = [{"candidate": row.id,
+              "wall_ms": [truth_ms(run, row) * (slowed(i) or 1) * some for some in [1.0] * 18 + [tail] * 2],
               "reference_ms": [slowed(i) or 1] * 9 if slowed(i) else []}
              for i, row in enumerate(run.evaluations()) if row.artifact and row.id not in skip]  # fmt: skip
     path = tmp_path / "board.jsonl"

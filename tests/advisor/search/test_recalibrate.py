@@ -40,6 +40,26 @@ def test_what_was_measured_corrects_what_was_not(searched, tmp_path):
     assert {e.id: e.metric("latency_ms").value for e in run.ledger.evaluations(at=0)} == before
 
 
+def test_a_limit_on_p95_is_held_against_p95_once_measurements_tell_it(searched, tmp_path):
+    run, pricer = searched
+    assert run.spec.limit("latency").stat == "p95"
+    engine = loop(searched, tmp_path, tail=1.5)
+    made = engine.step(1.0)
+    assert made.error_after < 0.06  # of medians, which is what cost models predict
+    predicted = [row for row in run.evaluations() if row.artifact and row.id not in made.measured]
+    assert predicted
+    for row in predicted:
+        assert row.metric("latency_p50_ms").value == pytest.approx(truth_ms(run, row), rel=0.1)
+        assert row.metric("latency_ms").value == pytest.approx(1.5 * row.metric("latency_p50_ms").value)
+        assert row.metric("latency_ms").source == row.metric("latency_p50_ms").source == "predicted"
+    target, fresh = run.spec.targets[0], candidate(36, "fp32")
+    before, now = (some.before_training(fresh, target) for some in (pricer, engine.pricer_now))
+    assert now["latency_ms"].value / before["latency_ms"].value == pytest.approx(1.5 * TRUTH, rel=0.1)
+    for row in engine.finish()[-1].measured:
+        measured = next(e for e in run.evaluations() if e.id == row)
+        assert measured.metric("latency_ms").source == measured.metric("latency_p50_ms").source == "measured"
+
+
 def test_the_search_prices_with_the_correction(searched, tmp_path):
     run, pricer = searched
     engine = loop(searched, tmp_path)

@@ -42,7 +42,7 @@ schema: 1
 name: recalibration
 task: {{kind: image-classification, data: digits}}
 targets: ["{target}"]
-limits: {{latency: {{max: 10 s}}}}
+limits: {{latency: {{max: 10 s, stat: p50}}}}
 objectives: [accuracy, latency]
 search: {{measurements: {measurements}, quantization: [fp32, int8], architectures: [dscnn, mobilenet, resnet]}}
 """

@@ -60,7 +60,7 @@ class Evidence:
     def tail(self, stat: str) -> Tail | None:
         """How far a statistic lies from the median on this device, by all samples; None where too few tell.
 
-        It is the machine's more than a network's: of one search's networks of 7 to 60 us each p95 was 1.5 to 1.6 times
+        It is the machine's more than a network's: of one search's networks of 7 to 60 us each p95 was 1.3 to 1.6 times
         its median, on a calm machine 1.03 times.
         """
         known = [sample.slower[stat] for sample in self.samples.values() if stat in sample.slower]

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from advisor.evaluation import Evaluation
 from advisor.front import Front, front
@@ -111,15 +112,35 @@ def free_path(base: Path) -> Path:
 
 
 def left_out(facts: Mapping[str, str]) -> list[dict[str, str]]:
-    """Recipes that a run did not try, by target, each with the reason."""
+    """Recipes that a run did not try, by target, each with the reason.
+
+    Raises:
+        SpecError: a damaged fact.
+    """
     return [
         {"target": name.removeprefix(LEFT_OUT), "quantization": quantization, "reason": reason}
-        for name, text in sorted(facts.items())
+        for name in sorted(facts)
         if name.startswith(LEFT_OUT)
-        for quantization, reason in json.loads(text).items()
+        for quantization, reason in _document(facts, name).items()
     ]
 
 
 def spent_s(facts: Mapping[str, str]) -> dict[str, float]:
-    """Seconds of workers and device that a finished run took on every rung; empty while it is not finished."""
-    return {name: float(seconds) for name, seconds in json.loads(facts.get(SPENT, "{}")).items()}
+    """Seconds of workers and device that a finished run took on every rung; empty while it is not finished.
+
+    Raises:
+        SpecError: a damaged fact.
+    """
+    found = _document(facts, SPENT)
+    return {name: seconds for name, seconds in found.items() if isinstance(seconds, int | float)}
+
+
+def _document(facts: Mapping[str, str], name: str) -> dict[str, Any]:
+    """A fact that holds a JSON object; empty where there is none."""
+    try:
+        found = json.loads(facts.get(name, "{}"))
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise SpecError("damaged fact in the ledger", where=name, seen=facts[name][:80], next="start a new run")
+    return found

@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 from advisor_samples import DIGITS, candidate
 
+from advisor import cli
 from advisor.evaluate import Request
 from advisor.pipeline import resume, search
 from advisor.progress import silent
@@ -80,6 +81,17 @@ def test_a_finished_run_tells_where_its_time_went(finished):
     assert all(seconds >= 0 for seconds in info["spent_s"].values())
     measuring = round(info["spent_s"]["device"])
     assert f"measuring {measuring} s" in front_text(finished.run.spec, info)
+
+
+@pytest.mark.parametrize("name", ["spent_s", "left_out:host:onnxruntime"])
+@pytest.mark.parametrize("text", ["{broken", "[]"])
+def test_a_damaged_fact_is_one_line_with_status_2(finished, tmp_path, name, text, capsys):
+    folder = shutil.copytree(finished.run.folder, tmp_path / "run")
+    open_run(folder).ledger.set_fact(name, text)
+    assert cli.main(["front", str(folder)]) == 2
+    said = capsys.readouterr().err
+    assert len(said.strip().splitlines()) == 1
+    assert f"{name}: damaged fact in the ledger" in said
 
 
 def test_resuming_a_finished_run_repeats_nothing(finished):

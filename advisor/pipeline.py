@@ -64,6 +64,9 @@ def search(spec: Spec, folder: Path | None, listen: Listener, workers: int | Non
     """
     listen(Event("data", f"reading {spec.task.data}"))
     task = open_task(spec)
+    if spec.task.kind == "audio-classification":
+        # what the data decided holds for the whole run, whatever a later version would decide
+        spec = replace(spec, task=replace(spec.task, normalization=task.normalization))
     spaces = [search_space(spec, target, task.shapes, len(task.classes)) for target in spec.targets]
     check_runnable(spec, task)
     check_backbones(spec, task)

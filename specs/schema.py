@@ -25,6 +25,7 @@ HELP = {
     "data": "`digits` (builtin), or a path relative to this file: folder, .npz, .csv, tree of .wav",
     "metric": "what accuracy means; default accuracy",
     "frontend": "audio only: what turns a waveform into the network's input; default auto",
+    "normalization": "audio only: subtract each sample's own mean over time, or the training mean; default auto",
     "targets": "chip:runtime, one or several; `advisor targets` lists them",
     "baseline": "today's model, judged like a candidate; nothing it beats is recommended, accuracy_drop counts from it",
     "model": "path of the .onnx, .tflite or exported torch program (.pt2)",
@@ -90,6 +91,7 @@ def spec_json_schema() -> Json:
                 "data": {"type": "string", "minLength": 1, "maxLength": 1000},
                 "metric": {"enum": list(spec.SCORES), "default": "accuracy"},
                 "frontend": {"enum": list(spec.FRONTENDS), "default": "auto"},
+                "normalization": {"enum": list(spec.NORMALIZATIONS), "default": "auto"},
             },
             ["kind", "data"],
         ),
@@ -126,6 +128,7 @@ def spec_json_schema() -> Json:
         **_mapping(properties, ["schema", "name", "task", "targets"]),
         "allOf": [
             _only_with("audio-classification", "task", "frontend"),
+            _only_with("audio-classification", "task", "normalization"),
             _NEEDS_BASELINE,
             _HARDENS_AGAINST,
             *(_under(kind) for kind in limits.CORRUPTIONS),

@@ -30,10 +30,11 @@ OWN_MODEL = "model:"
 """Starts an architecture that is a model file of the user's own, its path relative to the spec file."""
 QUANTIZATIONS = ("fp32", "fp16", "int8", "int8-qat", "int8-pt2e", "mixed")
 FRONTENDS = ("auto", "log-mel", "mfcc", "raw")
+NORMALIZATIONS = ("auto", "sample", "training")
 
 MAX_PRUNING = 0.9
 TOP_KEYS = "schema name task targets baseline limits objectives pipeline risk search"
-TASK_KEYS = "kind data metric frontend"
+TASK_KEYS = "kind data metric frontend normalization"
 _DEFAULTED = ("architectures", "quantization")
 """Lists of `search` whose absence means: whatever suits; older runs recorded them empty."""
 LEAST_TIME_S = 5.0
@@ -49,6 +50,9 @@ class TaskSpec:
     metric: str = "accuracy"
     frontend: str = "auto"
     """Audio only: what turns a waveform into the network's input."""
+    normalization: str = "auto"
+    """Audio only: whether each sample's own mean over time is subtracted (`sample`: what speakers, rooms and
+    microphones differ in) or only that of the training split (`training`: steady sounds keep what tells them apart)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,8 @@ class Spec:
         document = self.to_dict()
         # what is absent counts as an empty list, as it was written down once: ids are the same
         document["search"] = {key: [] for key in _DEFAULTED} | document["search"]
+        if self.task.normalization == "training":  # not written down while there was no other
+            document["task"].pop("normalization", None)
         text = json.dumps(document, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -130,7 +136,7 @@ class Spec:
             },
         }
         if self.task.kind == "audio-classification":
-            document["task"]["frontend"] = self.task.frontend
+            document["task"] |= {"frontend": self.task.frontend, "normalization": self.task.normalization}
         if self.baseline:
             document["baseline"] = {"model": self.baseline}
         return document
@@ -150,19 +156,28 @@ def load_spec(path: Path) -> Spec:
     """
     document = read_yaml(path)
     if (path.parent / "ledger.db").is_file():
-        document = without_empties(document, "search", _DEFAULTED)
+        document = _recorded(document)
     return _spec(document, f"{path}: ", path.parent)
 
 
 def parse_spec(text: str, *, where: str = "spec", folder: Path = Path("."), recorded: bool = False) -> Spec:
     """The spec in YAML `text`; `where` names it in errors, `recorded`: it is a run's."""
     document = parse_yaml(text, where)
-    return _spec(without_empties(document, "search", _DEFAULTED) if recorded else document, f"{where}: ", folder)
+    return _spec(_recorded(document) if recorded else document, f"{where}: ", folder)
 
 
 def from_dict(document: dict[str, Any], *, where: str = "spec", folder: Path = Path(".")) -> Spec:
     """The spec in a document such as `Spec.to_dict` gives."""
     return _spec(document, f"{where}: ", folder)
+
+
+def _recorded(document: Any) -> Any:
+    """The document of a run, as it was meant when it was written."""
+    document = without_empties(document, "search", _DEFAULTED)
+    task = document.get("task") if isinstance(document, dict) else None
+    if isinstance(task, dict) and "frontend" in task:
+        task.setdefault("normalization", "training")  # there was no other
+    return document
 
 
 def _spec(document: Any, where: str, folder: Path) -> Spec:
@@ -198,10 +213,15 @@ def _spec(document: Any, where: str, folder: Path) -> Spec:
 def _task(top: Node) -> TaskSpec:
     node = Node(top.raw("task", ...), top.at("task"), TASK_KEYS)
     kind = node.one_of("kind", TASK_KINDS)
-    if "frontend" in node and kind != "audio-classification":
-        raise SpecError("only audio tasks have a front end", where=node.at("frontend"), seen=node.raw("frontend"))
+    for key, what in (("frontend", "a front end"), ("normalization", "a normalization")):
+        if key in node and kind != "audio-classification":
+            raise SpecError(f"only audio tasks have {what}", where=node.at(key), seen=node.raw(key))
     metric, frontend = node.one_of("metric", SCORES, "accuracy"), node.one_of("frontend", FRONTENDS, "auto")
-    return TaskSpec(kind, _path(node, "data"), metric, frontend)
+    normalization = node.one_of("normalization", NORMALIZATIONS, "auto")
+    if (frontend, normalization) == ("raw", "sample"):
+        raise SpecError("a raw waveform has no features to subtract a mean from", where=node.at("normalization"),
+                        seen=normalization, allowed="auto, training", next="set `frontend: mfcc`")  # fmt: skip
+    return TaskSpec(kind, _path(node, "data"), metric, frontend, normalization)
 
 
 def _path(node: Node, key: str) -> str:

@@ -21,6 +21,7 @@ from specs.spec import (
     ARCHITECTURES,
     DEFAULT_OBJECTIVES,
     FRONTENDS,
+    NORMALIZATIONS,
     OBJECTIVES,
     QUANTIZATIONS,
     SCORES,
@@ -71,7 +72,14 @@ def template(name: str, kind: str, data: str, targets: Sequence[str], metric: st
         _line(1, "kind", _text(kind), _of(HELP["kind"], TASK_KINDS)),
         _line(1, "data", _text(data), HELP["data"]),
         _line(1, "metric", _text(metric), _of(HELP["metric"], SCORES)),
-        *([_line(1, "frontend", "auto", _of(HELP["frontend"], FRONTENDS), off=1)] if audio else []),
+        *(
+            [
+                _line(1, "frontend", "auto", _of(HELP["frontend"], FRONTENDS), off=1),
+                _line(1, "normalization", "auto", _of(HELP["normalization"], NORMALIZATIONS), off=1),
+            ]
+            if audio
+            else []
+        ),
         "",
         _line(0, "targets", f"[{', '.join(target.id for target in found)}]", HELP["targets"]),
         "",

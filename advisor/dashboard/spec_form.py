@@ -24,6 +24,7 @@ from specs.spec import (
     ARCHITECTURES,
     DEFAULT_OBJECTIVES,
     FRONTENDS,
+    NORMALIZATIONS,
     OBJECTIVES,
     QUANTIZATIONS,
     SCORES,
@@ -53,7 +54,8 @@ def form(base: Mapping[str, Any], prefix: str) -> Document:
         data = fields.text("data", task.get("data"), HELP["data"])
         document["task"] = {"kind": kind, "data": data, "metric": metric}
         if kind == "audio-classification":
-            document["task"]["frontend"] = fields.one("frontend", FRONTENDS, task.get("frontend"), HELP["frontend"])
+            for key, values in (("frontend", FRONTENDS), ("normalization", NORMALIZATIONS)):
+                document["task"][key] = fields.one(key, values, task.get(key), HELP[key])
         else:
             model = fields.text("model", _mapping(base, "baseline").get("model"), HELP["baseline"], "baseline model")
             document |= {"baseline": {"model": model}} if model else {}

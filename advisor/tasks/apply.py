@@ -1,7 +1,8 @@
 """The preprocessing itself, in numpy alone: training and the deployed `predict.py` both run this text.
 
 `numbers` is what `Preprocessing.numbers` holds (plain JSON values). Steps, in order: bring a raw sample to its shape
-(resize an image, pad or cut a waveform), scale, front end (audio only), subtract `mean`, divide by `std`.
+(resize an image, pad or cut a waveform), scale, front end (audio only), subtract the sample's own mean over time (where
+`normalization` is `sample`), subtract `mean`, divide by `std`.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ def apply(numbers: dict[str, Any], raw: Any) -> Any:
         if x.shape[1:] != expected and (x.ndim != 2 or (*x.shape[1:], 1) != shape):
             raise ValueError(f"samples of shape {x.shape[1:]} where {expected} is needed")
         x = x.reshape(len(x), *expected).astype(np.float32) * np.float32(numbers["scale"])
+    if numbers.get("normalization") == "sample":  # (N, T, F)
+        x = x - x.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
     x = (x - np.asarray(numbers["mean"], np.float32)) / np.asarray(numbers["std"], np.float32)
     return np.ascontiguousarray(x.reshape(len(x), *shape), np.float32)
 

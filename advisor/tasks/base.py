@@ -58,6 +58,10 @@ class Task(Protocol):
     """Whether the data are files of any size, brought to one as they are read: other sizes are as good. Samples of an
     array have the size they have."""
 
+    normalization: str
+    """What is subtracted from features over time: the means of the training split (`training`, as of every other
+    input), or before them also each sample's own (`sample`)."""
+
     def load(self, split: Split, shape: tuple[int, ...] | None = None) -> Dataset:
         """The split, resized to `shape` where given. Validation is carved from training data, stratified and seeded,
         and never overlaps test."""

@@ -54,7 +54,8 @@ def price(numbers: dict[str, Any]) -> tuple[int, int]:
     """(multiply-accumulates, bytes moved) of one inference in float32.
 
     A frame costs its window, a real FFT (a radix-2 complex one of half the length, 4 MACs a butterfly, and the split
-    into bins), squared magnitudes, the non-zero filter weights, logarithms and the cosine transform. Bytes: each
+    into bins), squared magnitudes, the non-zero filter weights, logarithms and the cosine transform, and a sample's own
+    mean where that is subtracted. Bytes: each
     stage reads its input and tables and writes its output once; FFT stages work in place, each over the whole buffer.
     """
     if numbers["frontend"] == "raw":
@@ -64,7 +65,8 @@ def price(numbers: dict[str, Any]) -> tuple[int, int]:
     stages = half.bit_length() - 1
     weights = int(np.count_nonzero(mel_filters(numbers)))
     turn = mels * numbers.get("coefficients", 0)
-    macs = window + 2 * half * stages + 4 * half + 2 * (half + 1) + weights + _LOG_MACS * mels + turn + width
+    own = width if numbers.get("normalization") == "sample" else 0
+    macs = window + 2 * half * stages + 4 * half + 2 * (half + 1) + weights + _LOG_MACS * mels + turn + own + width
     values = (
         3 * window  # samples, window, product
         + (stages + 1) * 2 * (2 * half)  # every stage reads and writes the buffer
@@ -72,6 +74,7 @@ def price(numbers: dict[str, Any]) -> tuple[int, int]:
         + (half + 1) + weights + mels  # power to bands
         + 2 * mels  # logarithm
         + ((mels + turn + width) if turn else 0)
+        + 2 * own  # summed: values, sums (subtracted with the mean over all samples, in one pass)
         + 4 * width  # standardise: values, mean, std, result
     )  # fmt: skip
     return frames * macs, frames * values * 4

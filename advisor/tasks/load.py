@@ -16,7 +16,7 @@ from advisor.tasks.split import TEST_SHARE, stratified
 from advisor.tasks.table import read_table
 from advisor.tasks.task import MemoryTask
 from specs.errors import DataError, nearest
-from specs.spec import Spec, TaskKind
+from specs.spec import OWN_MODEL, Spec, TaskKind
 
 if TYPE_CHECKING:
     from advisor.tasks.base import Task
@@ -32,13 +32,17 @@ _ALLOWED = {
 def open_task(spec: Spec) -> Task:
     """The task of `spec`, its samples read into memory. Equal data opens equally, in any process.
 
+    Models of the user's own were trained on features as they are: beside them `normalization: auto` is `training`.
+
     Raises:
         DataError: the data is missing, unreadable or unfit for the task.
     """
     task = spec.task
     read = _read_digits(task.kind) if task.data in BUILTIN else _read(spec.data_path(), task.kind)
     try:
-        return MemoryTask(task.kind, task.metric, assemble(read), task.frontend)
+        own = bool(spec.baseline) or any(name.startswith(OWN_MODEL) for name in spec.search.architectures)
+        normalization = "training" if own and task.normalization == "auto" else task.normalization
+        return MemoryTask(task.kind, task.metric, assemble(read), task.frontend, normalization)
     except DataError as error:
         if error.where.startswith(read.where):
             raise

@@ -21,7 +21,7 @@ from advisor.tasks.load import BUILTIN, open_task
 from advisor.tasks.riff import wave_header
 from advisor.tasks.task import smaller
 from specs.errors import DataError
-from specs.spec import Spec, TaskKind
+from specs.spec import Spec, TaskKind, TaskSpec
 
 MAX_HEADERS = 2000
 """Files of a folder whose headers are read; of larger folders an even selection."""
@@ -88,9 +88,9 @@ def _peek(spec: Spec) -> Peek:
     if folder and task.kind == "image-classification":
         return _pictures(path)
     if folder and task.kind == "audio-classification":
-        return _recordings(path, task.frontend)
+        return _recordings(path, task)
     if path.is_file() and suffix == ".npz":
-        return _archive(path, task.kind, task.frontend)
+        return _archive(path, task)
     if path.is_file() and suffix == ".csv" and task.kind == "timeseries-classification":
         return _table(path)
     opened = open_task(spec)
@@ -105,7 +105,7 @@ def assumed(spec: Spec, why: str) -> Peek:
     if kind == "image-classification":
         shapes = smaller((images.LARGEST_SIDE, images.LARGEST_SIDE, 3))
     elif kind == "audio-classification":
-        shape, macs = _features(spec.task.frontend, _ASSUMED_RATE_HZ, _ASSUMED_RATE_HZ)
+        shape, macs = _features(spec.task, _ASSUMED_RATE_HZ, _ASSUMED_RATE_HZ)
         shapes = (shape,)
     classes = _ASSUMED_CLASSES[kind]
     words = "×".join(map(str, shapes[0]))
@@ -118,7 +118,8 @@ def least(kind: TaskKind) -> Peek:
     return Peek(_LEAST[kind], 2, note="the smallest input possible")
 
 
-def _archive(path: Path, kind: TaskKind, front: str) -> Peek:
+def _archive(path: Path, task: TaskSpec) -> Peek:
+    kind = task.kind
     arrays = {}
     shape: tuple[int, ...] = ()
     where = f"{path}: X_train"
@@ -146,7 +147,7 @@ def _archive(path: Path, kind: TaskKind, front: str) -> Peek:
     macs = 0
     if form == "waveform":
         rate_hz, _ = archive.rate_of(arrays, full[1], str(path))
-        sample, macs = _features(front, full[1], rate_hz)
+        sample, macs = _features(task, full[1], rate_hz)
     elif form == "features":
         sample = (*sample, 1)
     return Peek(_choices(form, sample), int(labels.size), "", f"headers and labels of {path.name}", macs)
@@ -188,7 +189,7 @@ def _coloured(file: Path, side: int) -> bool:
     return pixels is not None and bool((pixels != pixels[..., :1]).any())
 
 
-def _recordings(path: Path, front: str) -> Peek:
+def _recordings(path: Path, task: TaskSpec) -> Peek:
     tree = walk(path)
     files, whole = _some([file for group in tree.files.values() for file in group])
     headers = {file: wave_header(file) for file, _ in files}
@@ -196,14 +197,15 @@ def _recordings(path: Path, front: str) -> Peek:
     if not read:
         sounds.read_sounds(path)  # raises, with the reasons
     rate_hz, length_s = sounds.common_length([rate for rate, _ in read], [count / rate for rate, count in read])
-    shape, macs = _features(front, round(length_s * rate_hz), rate_hz)
+    shape, macs = _features(task, round(length_s * rate_hz), rate_hz)
     labels = {label for file, label in _training(tree) if headers.get(file, True)}
     return Peek((shape,), len(labels), "", _note(path, len(files), whole), macs, any_size=True)
 
 
-def _features(front: str, samples: int, rate_hz: int) -> tuple[tuple[int, ...], int]:
-    """Shape of what a front end makes of a waveform, and what it costs in MACs."""
-    numbers = frontend.design("mfcc" if front == "auto" else front, samples, rate_hz)
+def _features(task: TaskSpec, samples: int, rate_hz: int) -> tuple[tuple[int, ...], int]:
+    """Shape of what a front end makes of a waveform, and what it costs in MACs: the most, where the data decide."""
+    numbers = frontend.design("mfcc" if task.frontend == "auto" else task.frontend, samples, rate_hz)
+    numbers["normalization"] = "training" if task.normalization == "training" else "sample"
     return tuple(numbers["shape"]), frontend.price(numbers)[0]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from advisor.tasks import frontend
+from advisor.tasks import frontend, normalize
 from advisor.tasks.apply import apply
 from advisor.tasks.assemble import RawData
 from advisor.tasks.base import Dataset, Preprocessing, Split
@@ -23,15 +23,22 @@ _ROWS = 65536  # samples' rows summed at a time, so that their squares never dou
 class MemoryTask:
     """The task of `data`; see `advisor.tasks.base.Task`. Prepared splits are kept, except when pickled."""
 
-    def __init__(self, kind: TaskKind, metric: str, data: RawData, front: str = "auto") -> None:
+    def __init__(
+        self, kind: TaskKind, metric: str, data: RawData, front: str = "auto", normalization: str = "auto"
+    ) -> None:
         self.kind: TaskKind = kind
         self.metric = metric
         self.classes = data.classes
-        self.notes = data.notes
         self.any_size = data.any_size
         self.fingerprint = data.fingerprint()
         self._data = data
         self._base = _numbers(data, front)
+        self.notes = data.notes
+        self.normalization = normalization if _over_time(self._base) else "training"
+        if self.normalization == "auto":
+            self.normalization, words = _decided(data, self._base)
+            self.notes += words
+        self._base["normalization"] = self.normalization
         self.shape: tuple[int, ...] = tuple(self._base["shape"])
         self.shapes: tuple[tuple[int, ...], ...] = smaller(self.shape) if data.form == "image" else (self.shape,)
         self._moments: tuple[list[float], list[float]] | None = None
@@ -145,6 +152,18 @@ def _numbers(data: RawData, front: str) -> dict[str, Any]:
     return numbers | {"mean": [0.0] * channels, "std": [1.0] * channels}
 
 
+def _over_time(numbers: dict[str, Any]) -> bool:
+    """Whether samples are features (T, F, 1), computed here or given."""
+    return numbers["kind"] == "features" or (numbers["kind"] == "waveform" and numbers["frontend"] != "raw")
+
+
+def _decided(data: RawData, numbers: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
+    """The normalization that suits features over time, and a note for the user."""
+    train, val = data.splits["train"], data.splits["val"]
+    verdict = normalize.chosen(apply(numbers, train.x)[..., 0], train.y, apply(numbers, val.x)[..., 0], val.y)
+    return verdict.normalization, (verdict.words,) if verdict.words else ()
+
+
 def _scale(data: RawData) -> float:
     """What brings pixels to 0…1 and waveforms to ±1; windows and features keep their units."""
     x = data.splits["train"].x
@@ -172,6 +191,8 @@ def _words(numbers: dict[str, Any]) -> str:
     else:
         steps = f"take a window of {shape} as {numbers['dtype']}"
         per = "feature" if numbers["kind"] == "features" else "channel"
+    if numbers["normalization"] == "sample":
+        steps += f"; subtract from each {per} its mean over this sample's {numbers['shape'][0]} steps"
     return f"{steps}; subtract the mean and divide by the standard deviation of each {per}; layout {numbers['layout']}"
 
 

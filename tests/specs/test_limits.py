@@ -103,6 +103,12 @@ def test_wrong_limits(text, path, says):
         ("image-c", "immage-c", "task.kind: unknown value"),
         ("data: digits", "data: digits, metric: acc", "did you mean 'accuracy'?"),
         ("data: digits", "data: digits, frontend: mfcc", "task.frontend: only audio tasks"),
+        ("data: digits", "data: digits, normalization: sample", "task.normalization: only audio tasks"),
+        (
+            "image-classification, data: digits",
+            "audio-classification, data: d, frontend: raw, normalization: sample",
+            "task.normalization: a raw waveform has no features",
+        ),
         ("task: {", "task: [{", "not valid YAML"),
         ("targets: [host:onnxruntime]", "targets: []", "targets: a list of chip:runtime is needed"),
         ("targets: [host:onnxruntime]", "targets: {a: 1}", "targets: a list of chip:runtime is needed"),

@@ -94,6 +94,7 @@ risk: {feasible_probability: 95 %}
         "schema: 2",
         "targets: []",
         "task: {kind: image-classification, data: digits, frontend: mfcc}",
+        "task: {kind: image-classification, data: digits, normalization: sample}",
         "task: {kind: image-classification}",
         "task: {kind: audio-classification, data: d}\nlimits: {robust_accuracy: {min: 0.5, under: [tilt]}}",
         "search: {harden: true}",

@@ -59,7 +59,7 @@ def test_every_key_is_shown_with_a_note():
         *LIMIT_KEYS,
         *(key for keys in LIMIT_KEYS.values() for key in keys.split()),
     ]
-    assert {*keys, "frontend", "feasible_probability"} <= shown
+    assert {*keys, "frontend", "normalization", "feasible_probability"} <= shown
     assert all(re.search(r"\S +# \S", line) for line in lines if "preprocess" not in line)
 
 

@@ -102,12 +102,12 @@ def test_every_field_reaches_the_spec(show):
     field(app, "pruning").set_value("0, 0.3")
     field(app, "quantization").set_value(["int8"])
     app.run()
-    field(app, "frontend").set_value("mfcc").run()
+    field(app, "frontend").set_value("mfcc")
+    field(app, "normalization").set_value("sample").run()
     assert not app.exception
     spec = spec_of(app)
-    assert (spec.name, spec.task.kind, spec.task.data, spec.task.frontend) == (
-        "mine", "audio-classification", "somewhere/data", "mfcc"
-    )  # fmt: skip
+    assert (spec.name, spec.task.kind, spec.task.data) == ("mine", "audio-classification", "somewhere/data")
+    assert (spec.task.frontend, spec.task.normalization) == ("mfcc", "sample")
     assert [target.id for target in spec.targets] == ["nrf52840:tflm"]
     assert spec.objectives == ("accuracy", "flash")
     assert spec.pipeline == (("mfcc", 15.0), ("vote", 0.1))

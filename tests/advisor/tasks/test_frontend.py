@@ -97,3 +97,17 @@ def test_words_tell_the_numbers() -> None:
 def test_too_short_for_a_frame() -> None:
     with pytest.raises(DataError, match=r"too short for mfcc.*frontend: raw"):
         design("mfcc", 700, 16000)
+
+
+@pytest.mark.parametrize("frontend", ["mfcc", "log-mel"])
+def test_a_sample_s_own_mean_is_taken_out(frontend: str) -> None:
+    sound = np.random.RandomState(0).randint(-20000, 20000, (3, 16000)).astype(np.int16)
+    made = numbers(frontend) | {"mean": [0.25] * numbers(frontend)["shape"][1]}
+    plain, own = apply(made, sound), apply(made | {"normalization": "sample"}, sound)
+    np.testing.assert_allclose(own.mean(axis=1), -0.25, atol=1e-5)
+    np.testing.assert_allclose(own - own[:, :1], plain - plain[:, :1], atol=1e-4)
+    louder = apply(made | {"normalization": "sample", "log_offset": 0.0}, (sound // 4).astype(np.int16))
+    np.testing.assert_allclose(louder, apply(made | {"normalization": "sample", "log_offset": 0.0}, sound), atol=0.02)
+    frames, width, _ = made["shape"]
+    more = np.subtract(price(made | {"normalization": "sample"}), price(made | {"normalization": "training"}))
+    assert more.tolist() == [frames * width, frames * 2 * width * 4]

@@ -154,7 +154,8 @@ def _numbers(data: RawData, front: str) -> dict[str, Any]:
 
 def _over_time(numbers: dict[str, Any]) -> bool:
     """Whether samples are features (T, F, 1), computed here or given."""
-    return numbers["kind"] == "features" or (numbers["kind"] == "waveform" and numbers["frontend"] != "raw")
+    form: str = numbers["kind"]
+    return form == "features" or (form == "waveform" and numbers["frontend"] != "raw")
 
 
 def _decided(data: RawData, numbers: dict[str, Any]) -> tuple[str, tuple[str, ...]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
@@ -11,6 +11,7 @@ from advisor.dashboard.info import Info, Row, candidate_rows
 from advisor.ledger import Calibration
 from advisor.report.baseline import baseline_text
 from advisor.report.calibration import learned_text
+from advisor.report.front import spent_text
 
 
 def baseline(info: Info, target: str | None) -> None:
@@ -34,6 +35,12 @@ def calibrations(made: Sequence[Calibration], target: str | None) -> None:
         "Corrections of the cost model by measurements on the device; errors are medians over what was measured."
     )
     st.dataframe(rows, hide_index=True)
+
+
+def spent(told: Mapping[str, float]) -> None:
+    """Where the time of workers and device went; nothing while the search goes on."""
+    if words := spent_text(told):
+        st.caption(words[:1].upper() + words[1:])
 
 
 def calibration_rows(made: Sequence[Calibration]) -> list[Row]:

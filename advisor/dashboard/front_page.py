@@ -77,6 +77,7 @@ def _body(run: Snapshot, was_running: bool) -> None:
     _tables(info, found, target)
     beside.baseline(info, target)
     beside.calibrations(content.calibrations, target)
+    beside.spent(content.spent_s)
     _failures(run)
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 from advisor.evaluation import Evaluation
 from advisor.front import Front
 from advisor.ledger import Calibration
-from advisor.run import open_run
+from advisor.run import open_run, spent_s
 from specs.errors import AdvisorError, SpecError
 from specs.spec import Spec
 
@@ -28,6 +28,7 @@ class Content:
     front: Front | None = None
     problem: str = ""
     calibrations: tuple[Calibration, ...] = ()
+    spent_s: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ def read(folder: Path) -> Content:
             run.ledger.close()
         from advisor.front import front
 
-        return Content(run.spec, tuple(evaluations), facts, front(run.spec, evaluations), calibrations=tuple(made))
+        found = front(run.spec, evaluations)
+        return Content(run.spec, tuple(evaluations), facts, found, calibrations=tuple(made), spent_s=spent_s(facts))
     except AdvisorError as error:
         return Content(problem=error.line())
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:

@@ -54,7 +54,8 @@ def front_text(spec: Spec, info: Mapping[str, Any], *, every: bool = False, fold
     if info["least_violating"]:
         lines += ["", *_fallback_text(spec, info, folder)]
     lines += calibration_text(info)
-    lines += _spent_text(info)
+    if spent := spent_text(info.get("spent_s", {})):
+        lines += ["", spent]
     if not info.get("finished", True):
         lines.append(f"not finished: continue with `advisor resume {folder}`")
     return "\n".join(lines)
@@ -94,11 +95,10 @@ def _picks_text(info: Mapping[str, Any]) -> list[str]:
     return ["", table(("pick", "id", "target", "why"), rows, WIDTH), *absent]
 
 
-def _spent_text(info: Mapping[str, Any]) -> list[str]:
-    """Where the time of workers and device went."""
-    told = info.get("spent_s", {})
+def spent_text(told: Mapping[str, float]) -> str:
+    """Where the time of workers and device went; empty where it is not known."""
     spent = [f"{words} {told[name]:.0f} s" for name, words in RUNGS.items() if told.get(name, 0) >= 0.5]
-    return ["", f"time of workers and device: {', '.join(spent)}"] if spent else []
+    return f"time of workers and device: {', '.join(spent)}" if spent else ""
 
 
 def _compared(row: Mapping[str, Any]) -> bool:

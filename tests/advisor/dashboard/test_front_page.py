@@ -232,5 +232,18 @@ def test_calibrations_are_listed_with_what_they_did(finished, evaluation, show, 
     assert table["measured with"][0] == "CPU a CPU"
 
 
+def test_a_finished_run_tells_where_the_time_went(finished, show, said):
+    assert "workers and device" not in said(show("front_page"))
+    ledger = Ledger.open(finished.folder / "ledger.db")
+    ledger.set_fact("spent_s", '{"cheap": 12.4, "trained": 60, "costs": 0.1}')
+    ledger.close()
+    assert "Time of workers and device: " in said(show("front_page"))
+    assert "60 s" in said(show("front_page"))
+    ledger = Ledger.open(finished.folder / "ledger.db")
+    ledger.set_fact("spent_s", "{")
+    ledger.close()
+    assert "damaged fact in the ledger" in said(show("front_page"))
+
+
 def test_without_baseline_or_calibration_nothing_is_said_of_them(finished, show):
     assert {header.value for header in show("front_page").subheader}.isdisjoint({"Baseline", "Calibrations"})

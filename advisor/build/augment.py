@@ -11,6 +11,10 @@ from torch.nn import functional as F
 from specs.spec import TaskKind
 
 
+TURN = math.radians(40)
+"""Mean size of a sensor's random turn."""
+
+
 def augment(x: Tensor, kind: TaskKind, generator: torch.Generator) -> Tensor:
     """A varied copy of a batch (N, C, H, W); `generator` is the only source of randomness."""
     if kind == "image-classification":
@@ -96,14 +100,17 @@ def _jitter(x: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _rotate(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Turn every three channels by up to 45° about a random axis, the same turn for all triples of a sample.
+    """Turn every three channels about a random axis, the same turn for all triples of a sample; angles are Laplace of
+    `TURN`.
 
-    Three-axis sensors are never mounted or worn twice alike; on held-out people this is worth two points, 45° half a
-    point more than 30°.
+    Three-axis sensors are never mounted or worn twice alike. On activities of people held out (six folds, two networks)
+    balanced accuracy is 93.7 % with it, 91.6 % with even angles up to 45° and 93.7 % with even ones up to 90° or 180°;
+    those take up to twice as much from classes that differ in tilt alone.
     """
     n = len(x)
     axis = torch.nn.functional.normalize(torch.randn(n, 3, generator=generator), dim=1)
-    angle = _uniform(n, -math.pi / 4, math.pi / 4, generator).view(n, 1, 1)
+    angle = TURN * torch.empty(n).exponential_(generator=generator) * _uniform(n, -1, 1, generator).sign()
+    angle = angle.view(n, 1, 1)
     cross = torch.zeros(n, 3, 3)
     cross[:, 0, 1], cross[:, 0, 2], cross[:, 1, 2] = -axis[:, 2], axis[:, 1], -axis[:, 0]
     cross = cross - cross.transpose(1, 2)

@@ -10,7 +10,6 @@ from torch.nn import functional as F
 
 from specs.spec import TaskKind
 
-
 TURN = math.radians(40)
 """Mean size of a sensor's random turn."""
 

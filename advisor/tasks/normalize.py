@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,8 @@ Labels = NDArray[np.int64]
 
 LEAST_STEPS = 5
 """Of fewer steps the mean is most of what there is."""
+LEAST_SAMPLES = 4
+"""Training samples a class in the mean."""
 _STEPS, _VALUES = 16, 640
 """Steps and values a sample is averaged down to, so that the discriminant takes a second at most."""
 _SAMPLES = 4000
@@ -50,8 +53,9 @@ class Verdict:
 
 
 def chosen(train: Features, labels: Labels, val: Features, val_labels: Labels) -> Verdict:
-    """`sample`, unless a linear discriminant loses by it on validation beyond noise."""
-    if train.shape[1] < LEAST_STEPS:
+    """`sample`, unless a linear discriminant loses by it on validation beyond noise; `training` without a figure where
+    there are too few steps or samples to ask."""
+    if train.shape[1] < LEAST_STEPS or len(labels) < LEAST_SAMPLES * len(np.unique(labels)):
         return Verdict("training", math.nan, math.nan)
     rng = np.random.default_rng(0)
     some, judged = rng.permutation(len(labels))[:_SAMPLES], rng.permutation(len(val_labels))[:_SAMPLES]
@@ -65,23 +69,25 @@ def chosen(train: Features, labels: Labels, val: Features, val_labels: Labels) -
 
 
 def _centred(x: Features) -> Features:
-    return np.asarray(x - x.mean(axis=1, keepdims=True, dtype=np.float64), np.float32)
+    return np.asarray(x - x.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32))
 
 
-def _coarse(x: Features) -> Features:
-    """(samples, values), neighbouring steps and features averaged."""
+def _coarse(x: Features) -> NDArray[np.float64]:
+    """(samples, values), neighbouring steps and features averaged; float64, for squares of what is barely finite."""
     _, steps, features = x.shape
     features = min(features, _VALUES // _STEPS)
     return _pooled(_pooled(x, 1, min(steps, _STEPS)), 2, features).reshape(len(x), -1)
 
 
-def _pooled(x: Features, axis: int, count: int) -> Features:
+def _pooled(x: NDArray[Any], axis: int, count: int) -> NDArray[np.float64]:
     starts = np.arange(count) * x.shape[axis] // count
-    widths = np.diff([*starts, x.shape[axis]]).astype(np.float32)
-    return np.asarray(np.add.reduceat(x, starts, axis=axis) / np.expand_dims(widths, (0, 3 - axis)), np.float32)
+    widths = np.diff([*starts, x.shape[axis]])
+    return np.asarray(np.add.reduceat(x, starts, axis=axis, dtype=np.float64) / np.expand_dims(widths, (0, 3 - axis)))
 
 
-def _right(train: Features, labels: Labels, val: Features, val_labels: Labels) -> NDArray[np.bool_]:
+def _right(
+    train: NDArray[np.float64], labels: Labels, val: NDArray[np.float64], val_labels: Labels
+) -> NDArray[np.bool_]:
     """Which validation samples a linear discriminant with a shrunk covariance gets right."""
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 

@@ -47,6 +47,18 @@ def test_few_steps_keep_their_mean() -> None:
     assert (verdict.normalization, verdict.words) == ("training", "")
 
 
+def test_few_samples_tell_nothing() -> None:
+    x, labels = sounds(0.0, 1.0, count=12)
+    assert chosen(x, labels, x, labels).normalization == "training"
+    x, labels = sounds(0.0, 1.0, count=16)
+    assert chosen(x, labels, x, labels).normalization == "sample"
+
+
+def test_values_that_are_barely_finite() -> None:
+    (x, y), (vx, vy) = sounds(1.0, 0.0), sounds(1.0, 0.0, count=200, seed=1)
+    assert chosen(x * np.float32(1e36), y, vx * np.float32(1e36), vy).normalization == "training"
+
+
 def test_values_that_never_change() -> None:
     x, labels = np.ones((40, 8, 3), np.float32), np.arange(40) % 2
     verdict = chosen(x, labels, x, labels)

@@ -17,7 +17,7 @@ from advisor.own.support import NOT_TRAINED
 from advisor.tasks.base import Task
 from advisor.training import FINETUNE_SHARE, Progress, Request, fit, input_shape, network_input, weights_file
 from specs.errors import ToolchainError
-from specs.spec import OWN_MODEL
+from specs.search import OWN_MODEL
 
 RATE, PRUNED_RATE = 1e-3, 3e-3
 """Learning rates of networks whose initialisation and depth are not ours to know, whole and after pruning: what is left

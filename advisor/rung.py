@@ -20,7 +20,7 @@ from advisor.space.search_space import deployed_network, is_opaque
 from advisor.tasks.base import Task
 from advisor.untrained import evaluate_untrained
 from cost_models.estimate import Estimate
-from specs.spec import OWN_MODEL
+from specs.search import OWN_MODEL
 
 SCORE = "rank_score"
 """Metric of a `ranked` evaluation that stands for accuracy: the likelihood of the true classes. Comparable on one rung

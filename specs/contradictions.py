@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from specs.errors import SpecError
 from specs.reading import Node
+from specs.search import OWN_MODEL
 from specs.units import human
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ def check_contradictions(spec: Spec, top: Node) -> None:
         SpecError: with the key path of the part that the others rule out.
     """
     _reserved(spec, top)
+    if (spec.task.frontend, spec.task.normalization) == ("raw", "sample"):
+        raise SpecError("a raw waveform has no features to subtract a mean from", where=top.at("task.normalization"),
+                        seen="sample", allowed="auto, training", next="set `frontend: mfcc`")  # fmt: skip
     if spec.limit("accuracy_drop") and not spec.baseline:
         where = top.at("limits.accuracy_drop")
         raise SpecError("an accuracy drop needs a baseline", where=where, next="add `baseline: {model: FILE}`")
@@ -55,8 +59,6 @@ def _reserved(spec: Spec, top: Node) -> None:
 
 
 def _harden(spec: Spec, top: Node) -> None:
-    from specs.spec import OWN_MODEL  # which imports this file
-
     where, names = top.at("search.harden"), spec.search.architectures
     if not spec.limit("robust_accuracy"):
         hint = "add `robust_accuracy: {min: …, under: […]}` to limits, `soft: true` if it is a wish"

@@ -10,12 +10,12 @@ import json
 import re
 from typing import Any
 
-from specs import catalog, limits, spec
+from specs import catalog, limits, search, spec
 from specs.limits import LIMIT_DIMENSION, LIMIT_EXAMPLE, LIMIT_KEYS, QUANTITY_KEYS
 from specs.units import NUMBER_PATTERN, SECONDS, TIME, Dimension
 
 Json = dict[str, Any]
-_SEARCH = spec.SearchSpec()
+_SEARCH = search.SearchSpec()
 
 HELP = {
     "schema": "version of this format",
@@ -40,7 +40,7 @@ HELP = {
     "measurements": f"measurements on devices at most; default {_SEARCH.measurements}",
     "seed": "same seed, same proposals; default 0",
     "architectures": "families to search, timm:NAME or model:PATH (your own); default: what suits task and target",
-    "pruning": f"shares of channels to remove, 0 to {spec.MAX_PRUNING}; default 0, 0.25, 0.5",
+    "pruning": f"shares of channels to remove, 0 to {search.MAX_PRUNING}; default 0, 0.25, 0.5",
     "quantization": "bit widths to try; default: what the target's runtime executes",
     "harden": "true: train against the corruptions of limits.robust_accuracy as well; default false",
     "distil": "true: full trainings also follow the best network so far; default false, for it costs time and gained "
@@ -108,13 +108,13 @@ def spec_json_schema() -> Json:
                 "measurements": {"type": "integer", "minimum": 0, "maximum": 1_000_000, "default": 24},
                 "seed": {"type": "integer", "minimum": 0, "maximum": 2**32 - 1, "default": 0},
                 "architectures": _list(
-                    {"anyOf": [{"enum": list(spec.ARCHITECTURES)}, {"type": "string", "pattern": "^(timm|model):."}]},
+                    {"anyOf": [{"enum": list(search.ARCHITECTURES)}, {"type": "string", "pattern": "^(timm|model):."}]},
                     minItems=1,
                 ),
                 "pruning": _list(
-                    _share(minimum=0, maximum=spec.MAX_PRUNING), default=list(_SEARCH.pruning), minItems=1
+                    _share(minimum=0, maximum=search.MAX_PRUNING), default=list(_SEARCH.pruning), minItems=1
                 ),
-                "quantization": _list({"enum": list(spec.QUANTIZATIONS)}, minItems=1),
+                "quantization": _list({"enum": list(search.QUANTIZATIONS)}, minItems=1),
                 "harden": {"type": "boolean", "default": False},
                 "distil": {"type": "boolean", "default": False},
             },

@@ -17,7 +17,8 @@ from specs.chip import Target
 from specs.contradictions import check_contradictions
 from specs.errors import SpecError
 from specs.limits import Limit, limit_dict, read_limits
-from specs.reading import EMPTY, Node, check_document, parse_yaml, read_yaml, without_empties
+from specs.reading import Node, check_document, parse_yaml, read_yaml, without_empties
+from specs.search import SearchSpec, read_search
 from specs.units import SECONDS, TIME, format_quantity, parse_quantity, parse_share
 
 TaskKind = Literal["image-classification", "audio-classification", "timeseries-classification"]
@@ -25,21 +26,13 @@ TASK_KINDS = ("image-classification", "audio-classification", "timeseries-classi
 SCORES = ("accuracy", "balanced-accuracy", "macro-f1")
 OBJECTIVES = ("accuracy", "latency", "energy", "peak_ram", "flash")
 DEFAULT_OBJECTIVES = ("accuracy", "latency")
-ARCHITECTURES = ("dscnn", "mobilenet", "resnet", "tcn")
-OWN_MODEL = "model:"
-"""Starts an architecture that is a model file of the user's own, its path relative to the spec file."""
-QUANTIZATIONS = ("fp32", "fp16", "int8", "int8-qat", "int8-pt2e", "mixed")
 FRONTENDS = ("auto", "log-mel", "mfcc", "raw")
 NORMALIZATIONS = ("auto", "sample", "training")
 
-MAX_PRUNING = 0.9
 TOP_KEYS = "schema name task targets baseline limits objectives pipeline risk search"
 TASK_KEYS = "kind data metric frontend normalization"
 _DEFAULTED = ("architectures", "quantization")
 """Lists of `search` whose absence means: whatever suits; older runs recorded them empty."""
-LEAST_TIME_S = 5.0
-"""The smallest networks are trained and exported in less; nothing else is."""
-SEARCH_KEYS = "trials time measurements seed architectures pruning quantization harden distil"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,23 +46,6 @@ class TaskSpec:
     normalization: str = "auto"
     """Audio only: whether each sample's own mean over time is subtracted (`sample`: what speakers, rooms and
     microphones differ in) or only that of the training split (`training`: steady sounds keep what tells them apart)."""
-
-
-@dataclass(frozen=True, slots=True)
-class SearchSpec:
-    """The search budget. Empty tuples mean: whatever suits the task and the target's runtime."""
-
-    trials: int = 100
-    time_s: float = 1200.0
-    measurements: int = 24
-    seed: int = 0
-    architectures: tuple[str, ...] = ()
-    pruning: tuple[float, ...] = (0.0, 0.25, 0.5)
-    quantization: tuple[str, ...] = ()
-    harden: bool = False
-    """Train against the corruptions of `limits.robust_accuracy`."""
-    distil: bool = False
-    """Let the best network trained so far teach the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +178,7 @@ def _spec(document: Any, where: str, folder: Path) -> Spec:
         objectives=_objectives(top),
         pipeline=_pipeline(top),
         feasible_probability=_risk(top),
-        search=_search(top),
+        search=read_search(top),
         baseline=_path(Node(top.raw("baseline"), top.at("baseline"), "model"), "model") if "baseline" in top else None,
         folder=folder,
     )
@@ -218,9 +194,6 @@ def _task(top: Node) -> TaskSpec:
             raise SpecError(f"only audio tasks have {what}", where=node.at(key), seen=node.raw(key))
     metric, frontend = node.one_of("metric", SCORES, "accuracy"), node.one_of("frontend", FRONTENDS, "auto")
     normalization = node.one_of("normalization", NORMALIZATIONS, "auto")
-    if (frontend, normalization) == ("raw", "sample"):
-        raise SpecError("a raw waveform has no features to subtract a mean from", where=node.at("normalization"),
-                        seen=normalization, allowed="auto, training", next="set `frontend: mfcc`")  # fmt: skip
     return TaskSpec(kind, _path(node, "data"), metric, frontend, normalization)
 
 
@@ -274,44 +247,3 @@ def _risk(top: Node) -> float:
         if not 0 < found < 1:
             raise SpecError("no prediction is that sure", seen=found, allowed="above 0 and below 1")
         return found
-
-
-def _search(top: Node) -> SearchSpec:
-    node = Node(top.raw("search", {}), top.at("search"), SEARCH_KEYS)
-    default = SearchSpec()
-    time_s = default.time_s
-    if "time" in node:
-        with node.here("time"):
-            time_s = parse_quantity(node.raw("time"), SECONDS)
-            if not time_s:
-                raise SpecError("must be above zero", seen=time_s)
-            if time_s < LEAST_TIME_S:
-                raise SpecError("too short to train and export one candidate", seen=format_quantity(time_s, SECONDS),
-                                allowed=f"at least {LEAST_TIME_S:g} s")  # fmt: skip
-    return SearchSpec(
-        trials=node.whole("trials", default.trials, low=1, high=1_000_000),
-        time_s=time_s,
-        measurements=node.whole("measurements", default.measurements, high=1_000_000),
-        seed=node.whole("seed", default.seed, high=2**32 - 1),
-        architectures=node.names("architectures", ARCHITECTURES, prefixed=("timm:NAME", f"{OWN_MODEL}PATH")),
-        pruning=_pruning(node) if "pruning" in node else default.pruning,
-        quantization=node.names("quantization", QUANTIZATIONS),
-        harden=node.flag("harden"),
-        distil=node.flag("distil"),
-    )
-
-
-def _pruning(node: Node) -> tuple[float, ...]:
-    found: dict[float, None] = {}
-    for index, ratio in enumerate(node.many("pruning")):
-        with node.here(f"pruning[{index}]"):
-            share = parse_share(ratio)
-            if share > MAX_PRUNING:
-                raise SpecError("pruning more than 90 % leaves no network", seen=ratio, allowed="0 to 0.9")
-            if share in found:
-                raise SpecError("named twice", seen=ratio)
-            found[share] = None
-    if not found:
-        raise SpecError(f"{EMPTY}: at least one ratio is needed", where=node.at("pruning"), seen=[],
-                        next="write [0] for no pruning")  # fmt: skip
-    return tuple(found)

@@ -17,16 +17,14 @@ from specs.limits import (
     QUANTITY_KEYS,
 )
 from specs.schema import HELP, LIMIT_HELP, LIMIT_KEY_HELP
+from specs.search import ARCHITECTURES, QUANTIZATIONS, SearchSpec
 from specs.spec import (
-    ARCHITECTURES,
     DEFAULT_OBJECTIVES,
     FRONTENDS,
     NORMALIZATIONS,
     OBJECTIVES,
-    QUANTIZATIONS,
     SCORES,
     TASK_KINDS,
-    SearchSpec,
     parse_spec,
 )
 from specs.units import TIME, Dimension

@@ -20,16 +20,14 @@ from specs.limits import (
     SCOPES,
 )
 from specs.schema import HELP, LIMIT_HELP, LIMIT_KEY_HELP
+from specs.search import ARCHITECTURES, QUANTIZATIONS, SearchSpec
 from specs.spec import (
-    ARCHITECTURES,
     DEFAULT_OBJECTIVES,
     FRONTENDS,
     NORMALIZATIONS,
     OBJECTIVES,
-    QUANTIZATIONS,
     SCORES,
     TASK_KINDS,
-    SearchSpec,
 )
 
 Document = dict[str, Any]

@@ -18,7 +18,8 @@ from cost_models.support import LITERT_OPS
 from cost_models.workload import Workload
 from specs.chip import Precision
 from specs.errors import ModelFileError
-from specs.spec import OWN_MODEL, Spec
+from specs.search import OWN_MODEL
+from specs.spec import Spec
 
 Format = Literal["onnx", "tflite", "pt2"]
 SUFFIX: dict[Format, str] = {"onnx": ".onnx", "tflite": ".tflite", "pt2": ".pt2"}

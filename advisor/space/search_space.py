@@ -18,7 +18,8 @@ from advisor.space.prune import prune
 from cost_models.workload import Workload
 from specs.chip import Target
 from specs.errors import SpecError
-from specs.spec import OWN_MODEL, Spec
+from specs.search import OWN_MODEL
+from specs.spec import Spec
 
 DEFAULT_QUANTIZATION = ("fp32", "fp16", "int8", "mixed", "int8-qat", "int8-pt2e")
 TUNED = ("mixed", "int8-qat")

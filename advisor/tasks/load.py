@@ -16,7 +16,8 @@ from advisor.tasks.split import TEST_SHARE, stratified
 from advisor.tasks.table import read_table
 from advisor.tasks.task import MemoryTask
 from specs.errors import DataError, nearest
-from specs.spec import OWN_MODEL, Spec, TaskKind
+from specs.search import OWN_MODEL
+from specs.spec import Spec, TaskKind
 
 if TYPE_CHECKING:
     from advisor.tasks.base import Task

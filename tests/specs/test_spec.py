@@ -8,7 +8,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from specs import catalog, limits, spec, units
+from specs import catalog, limits, search, spec, units
 from specs.chip import Chip, Memory
 from specs.errors import SpecError
 from specs.limits import LIMIT_DIMENSION, LIMIT_KEYS, QUANTITY_KEYS
@@ -76,13 +76,13 @@ def test_the_whole_format_is_read():
     assert found.limit("unit_cost").volume == 1000
     assert (found.pipeline_ms, found.feasible_probability, found.baseline) == (18, 0.95, "old.tflite")
     assert [target.id for target in found.targets] == ["host:onnxruntime", "host:litert"]
-    assert found.search == spec.SearchSpec(50, 1200, 24, 3, ("dscnn", "timm:resnet18"), (0.5,), ("int8",))
+    assert found.search == search.SearchSpec(50, 1200, 24, 3, ("dscnn", "timm:resnet18"), (0.5,), ("int8",))
 
 
 def test_what_is_absent_has_its_default():
     found = parse_spec(BASE)
     assert (found.limits, found.objectives, found.pipeline) == ((), ("accuracy", "latency"), ())
-    assert (found.feasible_probability, found.search, found.baseline) == (0.9, spec.SearchSpec(), None)
+    assert (found.feasible_probability, found.search, found.baseline) == (0.9, search.SearchSpec(), None)
 
 
 def test_one_target_may_be_plain_text():
@@ -175,8 +175,8 @@ documents = st.fixed_dictionaries(
                 "time": st.integers(5, 10**6).map(lambda seconds: f"{seconds} s"),
                 "measurements": st.integers(0, 100),
                 "seed": st.integers(0, 2**32 - 1),
-                "architectures": st.lists(st.sampled_from([*spec.ARCHITECTURES, "timm:x"]), min_size=1, unique=True),
-                "pruning": st.lists(st.floats(0, spec.MAX_PRUNING), min_size=1, unique=True),
+                "architectures": st.lists(st.sampled_from([*search.ARCHITECTURES, "timm:x"]), min_size=1, unique=True),
+                "pruning": st.lists(st.floats(0, search.MAX_PRUNING), min_size=1, unique=True),
                 "quantization": st.lists(st.sampled_from(["fp32", "int8"]), min_size=1, unique=True),
             },
         ),
@@ -241,7 +241,7 @@ words = st.sampled_from(
     [
         *spec.TOP_KEYS.split(),
         *LIMIT_KEYS,
-        *spec.SEARCH_KEYS.split(),
+        *search.SEARCH_KEYS.split(),
         *spec.TASK_KEYS.split(),
         "max",
         "min",

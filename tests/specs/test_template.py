@@ -9,7 +9,8 @@ from specs import catalog
 from specs.chip import Chip, Memory
 from specs.errors import SpecError
 from specs.limits import CORRUPTIONS, LIMIT_KEYS
-from specs.spec import SEARCH_KEYS, TASK_KINDS, TOP_KEYS, parse_spec
+from specs.search import SEARCH_KEYS
+from specs.spec import TASK_KINDS, TOP_KEYS, parse_spec
 from specs.template import template
 
 HIDDEN = re.compile(r"^( *)# ( *\w+:.*)$", re.MULTILINE)

@@ -11,7 +11,8 @@ import pytest
 
 from advisor.tasks.load import open_task
 from advisor.tasks.normalize import chosen
-from specs.spec import SearchSpec, Spec
+from specs.search import SearchSpec
+from specs.spec import Spec
 
 Make = Callable[..., Any]
 
